@@ -1,0 +1,45 @@
+// Builds the native addon with the system's C compiler, where there is one. The addon is an accelerator:
+// without a compiler (or with SPDK_TS_NATIVE=0) nothing is built and the portable path is used.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const output = `${here}build/spdk_ts.node`;
+rmSync(output, { force: true });
+
+const skip = (why) => {
+  console.log(`native addon not built: ${why}; the portable path will be used`);
+  process.exit(0);
+};
+if (process.env.SPDK_TS_NATIVE === '0') skip('SPDK_TS_NATIVE=0');
+if (process.platform !== 'linux') skip(`it needs Linux, this is ${process.platform}`);
+
+const compiler = process.env.CC || 'cc';
+if (spawnSync(compiler, ['--version'], { stdio: 'ignore' }).status !== 0) skip(`no C compiler (${compiler})`);
+
+let headers;
+try {
+  headers = createRequire(import.meta.url)('node-api-headers').include_dir;
+} catch {
+  skip('the npm package node-api-headers is not installed');
+}
+mkdirSync(`${here}build`, { recursive: true });
+const flags = [
+  '-std=gnu11',
+  '-O2',
+  '-g',
+  '-fPIC',
+  '-shared',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-fvisibility=hidden',
+];
+const args = [...flags, `-I${headers}`, '-o', output, `${here}src/addon.c`];
+const built = spawnSync(compiler, args, { stdio: 'inherit' });
+if (built.status !== 0) {
+  rmSync(output, { force: true });
+  skip(`${compiler} failed, see above`);
+}
