@@ -1,1 +1,2 @@
-export {};
+export { PosixSockGroup } from './posix-group.ts';
+export * from './sock.ts';

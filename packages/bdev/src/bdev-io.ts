@@ -1,0 +1,116 @@
+import type { BdevChannel } from './channel.ts';
+import { IoStatus } from './io-status.ts';
+import { IoType } from './io-type.ts';
+import type { IoVec } from './iovec.ts';
+
+/** Who submitted an I/O and is told of its end. The callback never runs inside submit. */
+export interface BdevIoOwner {
+  /** The I/O is complete: read {@link BdevIo.status}, then give it back with {@link BdevIo.free}. */
+  bdevIoDone(io: BdevIo): void;
+}
+
+/** Where an I/O is on its way. */
+export const IoState = {
+  FREE: 0,
+  SETUP: 1,
+  QUEUED: 2,
+  SUBMITTING: 3,
+  SUBMITTED: 4,
+  COMPLETING: 5,
+  DONE: 6,
+} as const;
+
+const nobody: BdevIoOwner = { bdevIoDone: () => {} };
+
+/**
+ * One I/O. Objects are pooled and reused; every field is a number or set in the constructor, so that all of them
+ * keep one shape. Offsets are in blocks, memory is (region, byte offset, bytes).
+ */
+export class BdevIo {
+  /** Place in the pool: the smallest name an I/O has. */
+  readonly index: number;
+  state: number = IoState.FREE;
+  type: number = IoType.READ;
+  status: number = IoStatus.PENDING;
+  channel: BdevChannel | null = null;
+
+  offset_blocks = 0;
+  num_blocks = 0;
+  /** COPY: where to read from. */
+  src_offset_blocks = 0;
+
+  /** The data's only piece, unless {@link iovs} is set. Region -1: a read that leaves the place to the module. */
+  region = -1;
+  offset = 0;
+  length = 0;
+  iovs: IoVec | null = null;
+  /** A buffer that the layer took from the pool for this I/O, or -1. Given back by {@link free}. */
+  ownBuffer = -1;
+
+  owner: BdevIoOwner = nobody;
+  /** The owner's own number for this I/O. */
+  ownerIndex = 0;
+  /** Force unit access: the data is on stable storage when a write completes. */
+  fua = false;
+
+  /** Tick of submission, for latency. */
+  submitted_at = 0;
+  /** NVME_ERROR: status code type, status code; cdw0 of the completion (ABORT, COMPARE). */
+  sct = 0;
+  sc = 0;
+  cdw0 = 0;
+  /** ABORT: the I/O to abort. */
+  target: BdevIo | null = null;
+
+  /** For the module that serves it: a number and a link of its own. */
+  moduleTag = 0;
+  next: BdevIo | null = null;
+  /** For the layer: position in the channel's list of submitted I/Os. */
+  slot = -1;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+
+  /** Bytes of data that the I/O carries. */
+  get bytes(): number {
+    return this.iovs === null ? this.length : this.iovs.bytes;
+  }
+
+  /**
+   * For modules: the I/O has ended. Inside submit the callback is put off to the reactor's next iteration. It is
+   * an error to complete twice.
+   */
+  complete(status: number): void {
+    this.channel!.completed(this, status);
+  }
+
+  /** For modules: ends the I/O with an NVMe status. */
+  completeNvme(sct: number, sc: number): void {
+    this.sct = sct;
+    this.sc = sc;
+    this.channel!.completed(this, sct === 0 && sc === 0 ? IoStatus.SUCCESS : IoStatus.NVME_ERROR);
+  }
+
+  /** For owners: gives a completed I/O back to its pool, with the buffer that the layer lent it. */
+  free(): void {
+    this.channel!.freeIo(this);
+  }
+
+  /** For the pool: forgets what the last use left. */
+  reset(): void {
+    this.status = IoStatus.PENDING;
+    this.src_offset_blocks = 0;
+    this.region = -1;
+    this.offset = 0;
+    this.length = 0;
+    this.iovs = null;
+    this.owner = nobody;
+    this.fua = false;
+    this.sct = 0;
+    this.sc = 0;
+    this.cdw0 = 0;
+    this.target = null;
+    this.next = null;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * A block device as plain, cloneable data: what a module's control half makes, and what each reactor builds its
+ * own half from. All sizes in bytes or blocks, as named.
+ */
+export interface BdevDescription {
+  /** Number of this device, never used again by the process. */
+  readonly id: number;
+  /** The module's name, which is also its reactor half's: `malloc`. */
+  readonly module: string;
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly product_name: string;
+  readonly uuid: string;
+  /** Bytes of a block, a power of two from 512 to 65536 (metadata not counted unless interleaved). */
+  readonly block_size: number;
+  readonly num_blocks: number;
+  /** Bit mask of the I/O types that the module does itself (see {@link ioTypeMask}). */
+  readonly io_types: number;
+  /** Blocks of a physical block, for `preferred_*`; 1 where nothing is preferred. */
+  readonly preferred_write_granularity: number;
+  readonly preferred_write_alignment: number;
+  readonly optimal_write_size: number;
+  readonly preferred_unmap_granularity: number;
+  readonly preferred_unmap_alignment: number;
+  /** Alignment of buffers in memory: log2 of bytes. 0: none. */
+  readonly required_alignment: number;
+  /** Blocks; 0: none. */
+  readonly optimal_io_boundary: number;
+  readonly physical_block_size: number;
+  readonly md_size: number;
+  readonly md_interleave: boolean;
+  readonly dif_type: number;
+  /** The module answers a read that brings no buffer with a place in its own memory. */
+  readonly reads_in_place: boolean;
+  /** What the module's reactor half needs: cloneable, shared memory included. */
+  readonly context: unknown;
+}
+
+/** The part of a description that a module supplies; the registry fills in the rest. */
+export interface BdevSpec {
+  readonly name: string;
+  readonly product_name: string;
+  readonly uuid?: string | undefined;
+  readonly block_size: number;
+  readonly num_blocks: number;
+  readonly io_types: number;
+  readonly context: unknown;
+  readonly aliases?: readonly string[];
+  readonly preferred_write_granularity?: number;
+  readonly preferred_write_alignment?: number;
+  readonly optimal_write_size?: number;
+  readonly preferred_unmap_granularity?: number;
+  readonly preferred_unmap_alignment?: number;
+  readonly required_alignment?: number;
+  readonly optimal_io_boundary?: number;
+  readonly physical_block_size?: number;
+  readonly md_size?: number;
+  readonly md_interleave?: boolean;
+  readonly dif_type?: number;
+  readonly reads_in_place?: boolean;
+}

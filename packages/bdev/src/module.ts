@@ -1,0 +1,52 @@
+import type { Reactor, ReactorHost, Thread } from '@spdk-ts/reactor';
+import type { BdevIo } from './bdev-io.ts';
+import type { BdevDescription, BdevSpec } from './description.ts';
+
+/** A module's half on the control thread: validates, opens files, allocates memory. */
+export interface BdevModule {
+  /** Name of both halves. */
+  readonly name: string;
+  /** Called when a device was unregistered and no reactor holds it any more: closes files, frees memory. */
+  destroy(description: BdevDescription): Promise<void> | void;
+  /** The RPC calls that make the device again, for save_config. */
+  config(description: BdevDescription): { method: string; params: Record<string, unknown> }[];
+  /** `driver_specific` of bdev_get_bdevs. */
+  info?(description: BdevDescription): Record<string, unknown>;
+}
+
+/** What a module's control half works with. */
+export interface BdevModuleContext {
+  readonly host: ReactorHost;
+  register(module: BdevModule): void;
+}
+
+export type { BdevSpec };
+
+/** A module's half on a reactor: a plain object that its package registers when it is loaded there. */
+export interface BdevReactorModule {
+  readonly name: string;
+  /** Builds a device's instance on this reactor. Throws if it cannot: the device is then refused. */
+  instantiate(description: BdevDescription, reactor: Reactor): BdevInstance;
+}
+
+/** A device on one reactor. */
+export interface BdevInstance {
+  createChannel(thread: Thread): ModuleChannel;
+  /** The device changed (resize): called before I/O to the new blocks is let through. */
+  update?(description: BdevDescription): void;
+  /** The device is gone: its last channel has been destroyed. */
+  destroy?(): void;
+}
+
+/** A device's channel on one logical thread: where I/O goes. */
+export interface ModuleChannel {
+  /**
+   * Starts an I/O that has passed the layer's checks, and ends it with {@link BdevIo.complete}, now or later.
+   * Status NOMEM puts it back at the head of the channel's queue. It must not throw.
+   */
+  submit(io: BdevIo): void;
+  /** Tries to abort an I/O that it was given: true if that will complete as ABORTED (or has completed). */
+  abort?(io: BdevIo): boolean;
+  /** Called once everything that was submitted has completed. */
+  destroy(): void;
+}

@@ -1,0 +1,53 @@
+/**
+ * Memory that I/O may touch. A place in it is two numbers, a region's id and a byte offset; an address is
+ * needed only where the kernel is told about it. Ids are the same on every thread of a process.
+ */
+export interface Region {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+  /** Where the region begins in the process's address space, or 0 where that is not known (portable path). */
+  readonly address: number;
+}
+
+/** Ids below this are the reactors' own buffer regions: the reactor's index. */
+export const FIRST_SHARED_REGION = 1024;
+/** Upper bound of ids: a limit on what a process registers at once. */
+export const MAX_REGIONS = 65_536;
+
+/** One thread's view of the registered regions. Nothing registered is collected or moved. */
+export class RegionTable {
+  private readonly regions: (Region | undefined)[] = [];
+  private readonly views: Uint8Array[] = [];
+  private static readonly empty = new Uint8Array(0);
+
+  /** Registers a region. Throws RangeError if the id is taken or out of bounds. */
+  add(id: number, bytes: Uint8Array, address = 0): Region {
+    if (!Number.isInteger(id) || id < 0 || id >= MAX_REGIONS)
+      throw new RangeError(`region id ${id} is not in 0 … ${MAX_REGIONS - 1}`);
+    if (this.regions[id] !== undefined) throw new RangeError(`region id ${id} is in use`);
+    while (this.views.length <= id) this.views.push(RegionTable.empty);
+    const region = { id, bytes, address };
+    this.regions[id] = region;
+    this.views[id] = bytes;
+    return region;
+  }
+
+  remove(id: number): void {
+    this.regions[id] = undefined;
+    if (id < this.views.length) this.views[id] = RegionTable.empty;
+  }
+
+  get(id: number): Region | undefined {
+    return this.regions[id];
+  }
+
+  /** The bytes of a region: for the hot path, an empty array where there is none. */
+  bytes(id: number): Uint8Array {
+    return this.views[id] ?? RegionTable.empty;
+  }
+
+  /** True if `length` bytes at `offset` lie inside the region. */
+  contains(id: number, offset: number, length: number): boolean {
+    return offset >= 0 && length >= 0 && offset + length <= this.bytes(id).length;
+  }
+}

@@ -1,0 +1,4 @@
+// CONTRACT ONLY until the controller is written.
+export declare class NvmfController {
+  readonly cntlid: number;
+}

@@ -1,0 +1,61 @@
+import type { NvmfController } from './controller.ts';
+import type { NvmfPollGroup } from './poll-group.ts';
+import type { NvmfRequest } from './request.ts';
+
+/** Where a queue pair was connected from and to, for statistics and discovery. */
+export interface TransportAddress {
+  readonly trtype: string;
+  readonly adrfam: string;
+  readonly traddr: string;
+  readonly trsvcid: string;
+}
+
+/**
+ * A queue pair as the controller sees it: it knows nothing of how commands arrive or answers leave. Each
+ * transport extends it. It lives on one poll group.
+ */
+export abstract class NvmfQpair {
+  /** Unique on its reactor. */
+  readonly id: number;
+  readonly group: NvmfPollGroup;
+  /** -1 until Connect. 0: admin queue. */
+  qid = -1;
+  /** Entries of the submission queue (SQSIZE + 1), and the head as the host will be told. */
+  sqSize = 0;
+  sqhd = 0;
+  /** Connect asked for no SQ flow control (CATTR bit 2). */
+  sqFlowControlDisabled = false;
+  controller: NvmfController | null = null;
+  /** Set once the transport has begun to end it: nothing new is executed. */
+  disconnecting = false;
+  /** Requests that are executing. */
+  outstanding = 0;
+
+  abstract readonly trtype: string;
+  /** Largest data transfer, bytes. */
+  abstract readonly maxIoSize: number;
+  /** Commands that the transport can hold at once. */
+  abstract readonly maxQueueDepth: number;
+  abstract readonly listenAddress: TransportAddress;
+  abstract readonly peerAddress: TransportAddress;
+
+  constructor(id: number, group: NvmfPollGroup) {
+    this.id = id;
+    this.group = group;
+  }
+
+  /**
+   * The controller has completed a request: send its data (if it succeeded and goes to the host) and its
+   * completion, then give the request back with {@link NvmfPollGroup.releaseRequest} once its memory may be reused.
+   */
+  abstract sendCompletion(request: NvmfRequest): void;
+
+  /** Ends the connection. Requests in flight still complete, into nothing. `reason` is logged. */
+  abstract disconnect(reason: string): void;
+
+  /** The outstanding request with this CID, or null. */
+  abstract findRequest(cid: number): NvmfRequest | null;
+
+  /** A request that the transport still holds (its data has not arrived): completes it as aborted; true if it did. */
+  abstract abortHeld(request: NvmfRequest): boolean;
+}

@@ -1,0 +1,41 @@
+import type { NvmfPollGroup } from './poll-group.ts';
+import type { TransportAddress } from './qpair.ts';
+
+/** Options of nvmf_create_transport, all transports. Defaults: §3.2 of the facts (SPDK's). */
+export interface TransportOptions {
+  readonly trtype: string;
+  readonly max_queue_depth: number;
+  /** I/O queue pairs of a controller; the admin queue is not counted. */
+  readonly max_io_qpairs_per_ctrlr: number;
+  readonly in_capsule_data_size: number;
+  /** Bytes; also sets MDTS. */
+  readonly max_io_size: number;
+  readonly max_aq_depth: number;
+  readonly c2h_success: boolean;
+  readonly sock_priority: number;
+  readonly abort_timeout_sec: number;
+  readonly ack_timeout: number;
+  /** Keep alive granularity, 100 ms units. */
+  readonly kas: number;
+  readonly min_kato: number;
+  /** The rest of what was asked for: shown again, without effect here. */
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** A transport on one reactor. */
+export interface NvmfTransport {
+  readonly trtype: string;
+  /** Starts to listen on this reactor. Rejects with an Error that has a `code`. */
+  listen(address: TransportAddress): Promise<void>;
+  /** Stops listening and ends the connections that came through there. */
+  stopListening(address: TransportAddress): Promise<void>;
+  /** Called once in each iteration of the poll group. Returns the work done. */
+  poll(): number;
+  destroy(): Promise<void>;
+}
+
+/** How a transport registers itself with the target. */
+export interface NvmfTransportType {
+  readonly trtype: string;
+  create(group: NvmfPollGroup, options: TransportOptions): NvmfTransport;
+}

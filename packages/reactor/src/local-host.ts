@@ -1,0 +1,133 @@
+import {
+  BufferPool,
+  type BufferPoolOptions,
+  type Clock,
+  FIRST_SHARED_REGION,
+  MessageRing,
+  Random,
+  RegionTable,
+} from '@spdk-ts/env';
+import { RemoteError } from './call-link.ts';
+import type { ControlService, ReactorPlugin } from './control-link.ts';
+import type { ReactorHost, ReactorInfo } from './host.ts';
+import { Reactor } from './reactor.ts';
+import { callService, startServices } from './reactor-service.ts';
+
+const RING_CAPACITY = 256;
+
+export interface LocalHostOptions {
+  readonly count?: number;
+  readonly clock: Clock;
+  readonly seed?: number;
+  readonly pool?: BufferPoolOptions;
+  readonly plugins: readonly ReactorPlugin[];
+}
+
+const smallPool: BufferPoolOptions = {
+  small_count: 256,
+  small_bytes: 8 * 1024,
+  large_count: 32,
+  large_bytes: 132 * 1024,
+};
+
+/**
+ * Reactors that share the caller's thread and do nothing until they are polled: what tests and the simulator
+ * drive, in virtual time if they like.
+ */
+export class LocalHost implements ReactorHost {
+  readonly reactors: readonly ReactorInfo[];
+  readonly local: readonly Reactor[];
+  private readonly clock: Clock;
+  private readonly services = new Map<string, ControlService>();
+  private regionIds = FIRST_SHARED_REGION;
+  private stopped = false;
+
+  static async start(options: LocalHostOptions): Promise<LocalHost> {
+    const host = new LocalHost(options);
+    for (const reactor of host.local) {
+      if (reactor.index === 0) reactor.createThread('app_thread');
+      await startServices(reactor, options.plugins, {
+        tid: 0,
+        sleeps: () => false,
+        setMode: () => {},
+        delay: async () => {
+          for (let i = 0; i < 8; i++) host.poll();
+          await Promise.resolve();
+        },
+      });
+    }
+    return host;
+  }
+
+  private constructor(options: LocalHostOptions) {
+    const count = options.count ?? 1;
+    const pool = options.pool ?? smallPool;
+    const indices = Array.from({ length: count }, (_, index) => index);
+    this.clock = options.clock;
+    const rings = indices.map((from) =>
+      indices.map((to) => (from === to ? undefined : new MessageRing(MessageRing.allocate(RING_CAPACITY)))),
+    );
+    let threadIds = 0;
+    this.local = indices.map((index) => {
+      const regions = new RegionTable();
+      const memory = new Uint8Array(new SharedArrayBuffer(BufferPool.size(pool)));
+      regions.add(index, memory);
+      const serve = async (service: string, method: string, params: unknown): Promise<unknown> => {
+        const fn = this.services.get(service)?.[method];
+        if (fn === undefined) throw new Error(`the control thread has no ${service}.${method}`);
+        return await fn.call(this.services.get(service), params, index);
+      };
+      return new Reactor({
+        index,
+        count,
+        lcore: index,
+        clock: options.clock,
+        random: new Random((options.seed ?? 1) + index),
+        regions,
+        buffers: new BufferPool(index, memory, pool),
+        control: { call: serve, notify: (s, m, p) => void serve(s, m, p) },
+        inbound: rings.map((row) => row[index]),
+        outbound: rings[index]!,
+        wakeOther: () => {},
+        nextThreadId: () => ++threadIds,
+      });
+    });
+    this.reactors = this.local.map(({ index, lcore }) => ({ index, lcore }));
+  }
+
+  /** One iteration of every reactor. Returns the work done. */
+  poll(): number {
+    let work = 0;
+    for (const reactor of this.local) work += reactor.pollOnce(this.clock.now());
+    return work;
+  }
+
+  provide(service: string, implementation: ControlService): void {
+    this.services.set(service, implementation);
+  }
+
+  allocateRegionId(): number {
+    return this.regionIds++;
+  }
+
+  async call(reactor: number, service: string, method: string, params?: unknown): Promise<unknown> {
+    const found = this.local[reactor];
+    if (found === undefined) throw new RangeError(`there is no reactor ${reactor}`);
+    try {
+      return await callService(found, service, method, params);
+    } catch (error) {
+      const { message, code } = error as Error & { code?: number | string };
+      throw new RemoteError(message, code);
+    }
+  }
+
+  broadcast(service: string, method: string, params?: unknown): Promise<unknown[]> {
+    return Promise.all(this.local.map((reactor) => this.call(reactor.index, service, method, params)));
+  }
+
+  async stop(): Promise<void> {
+    if (this.stopped) return;
+    this.stopped = true;
+    await this.broadcast('reactor', 'exit');
+  }
+}

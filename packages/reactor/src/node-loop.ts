@@ -1,0 +1,141 @@
+import { TICKS_PER_MS, TICKS_PER_US } from '@spdk-ts/env';
+import type { Reactor } from './reactor.ts';
+
+/**
+ * `adaptive`: spin while there is work and for a short while after, then sleep until something happens.
+ * `poll`: always spin. `interrupt`: sleep as soon as there is no work.
+ */
+export type ReactorMode = 'adaptive' | 'poll' | 'interrupt';
+export const reactorModes: readonly ReactorMode[] = ['adaptive', 'poll', 'interrupt'];
+
+/** How long an adaptive reactor spins without work before it sleeps. */
+const SPIN_TICKS = 200 * TICKS_PER_US;
+/** How long a busy reactor may keep Node's event loop waiting. */
+const TURN_TICKS = 200 * TICKS_PER_US;
+/** Iterations between two looks at the clock for the turn's end. */
+const BURST = 8;
+/** setTimeout's longest delay. */
+const LONGEST_SLEEP_MS = 0x7fff_ffff;
+
+/** Words of a reactor's shared state: whether it sleeps, and when it was last seen polling (ms, wraps). */
+export const STATE_SLEEPING = 0;
+export const STATE_HEARTBEAT_MS = 1;
+export const STATE_WORDS = 16;
+
+const AWAKE = 0;
+const ASLEEP = 1;
+
+/** Wakes the loop whose shared state this is, if it sleeps. From any thread. */
+export function wakeLoop(state: Int32Array): void {
+  if (Atomics.compareExchange(state, STATE_SLEEPING, ASLEEP, AWAKE) === ASLEEP)
+    Atomics.notify(state, STATE_SLEEPING);
+}
+
+/**
+ * Drives a reactor from Node's event loop: bursts of iterations in setImmediate callbacks while there is work,
+ * sleep in the event loop's own poll when there is none. Any event of the thread (socket, file, message port)
+ * runs in between, and reaches the reactor through {@link Reactor.wake}.
+ */
+export class NodeLoop {
+  readonly reactor: Reactor;
+  mode: ReactorMode;
+  private readonly state: Int32Array;
+  private scheduled = false;
+  private stopped = false;
+  private timer: NodeJS.Timeout | null = null;
+  private idleSince = 0;
+  private armed = false;
+
+  constructor(reactor: Reactor, mode: ReactorMode, state: Int32Array) {
+    this.reactor = reactor;
+    this.mode = mode;
+    this.state = state;
+  }
+
+  start(): void {
+    this.reactor.onWake = () => this.schedule();
+    this.idleSince = this.reactor.clock.now();
+    this.schedule();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.reactor.onWake = null;
+    if (this.timer !== null) clearTimeout(this.timer);
+    wakeLoop(this.state);
+  }
+
+  get sleeping(): boolean {
+    return !this.scheduled;
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.stopped) return;
+    this.scheduled = true;
+    this.setAwake();
+    setImmediate(this.turn);
+  }
+
+  private setAwake(): void {
+    if (this.timer !== null) {
+      clearTimeout(this.timer);
+      this.timer = null;
+    }
+    if (Atomics.compareExchange(this.state, STATE_SLEEPING, ASLEEP, AWAKE) === ASLEEP)
+      Atomics.notify(this.state, STATE_SLEEPING); // resolves the pending waitAsync
+  }
+
+  private readonly turn = (): void => {
+    if (this.stopped) return;
+    const reactor = this.reactor;
+    const start = reactor.clock.now();
+    this.state[STATE_HEARTBEAT_MS] = (start / TICKS_PER_MS) & 0x7fff_ffff;
+    let now = start;
+    let work = reactor.pollOnce(now);
+    let total = work;
+    while (work > 0 && now - start < TURN_TICKS) {
+      for (let i = 0; i < BURST && work > 0; i++) {
+        now = reactor.clock.now();
+        work = reactor.pollOnce(now);
+        total += work;
+      }
+    }
+    if (total > 0) this.idleSince = now;
+    if (this.mayStaySleeping(now)) return;
+    setImmediate(this.turn);
+  };
+
+  /** Goes to sleep if it is time to. False if there is a reason to poll on. */
+  private mayStaySleeping(now: number): boolean {
+    const spin = this.mode === 'adaptive' ? SPIN_TICKS : 0;
+    if (this.mode === 'poll' || now - this.idleSince < spin) return false;
+    const reactor = this.reactor;
+    const due_ms = (reactor.nextDue - now) / TICKS_PER_MS;
+    if (due_ms <= 0) return false;
+    // Announce the sleep first, then look again: a sender looks at the announcement after it has pushed.
+    Atomics.store(this.state, STATE_SLEEPING, ASLEEP);
+    if (reactor.hasPending) {
+      Atomics.store(this.state, STATE_SLEEPING, AWAKE);
+      return false;
+    }
+    this.scheduled = false;
+    if (due_ms !== Number.POSITIVE_INFINITY)
+      this.timer = setTimeout(() => this.schedule(), Math.min(Math.ceil(due_ms), LONGEST_SLEEP_MS));
+    if (!this.armed) this.armWake();
+    return true;
+  }
+
+  private armWake(): void {
+    const wait = Atomics.waitAsync(this.state, STATE_SLEEPING, ASLEEP);
+    if (!wait.async) {
+      this.schedule();
+      return;
+    }
+    this.armed = true;
+    wait.value.then(() => {
+      this.armed = false;
+      if (!this.scheduled && Atomics.load(this.state, STATE_SLEEPING) === ASLEEP) this.armWake();
+      else this.schedule();
+    });
+  }
+}

@@ -1,0 +1,78 @@
+import type { ReactorPlugin, ReactorService } from './control-link.ts';
+import type { Reactor } from './reactor.ts';
+import { reactorStats, threadChannels, threadPollers, threadStats } from './statistics.ts';
+
+/** How long a logical thread may take to end, ms: what SPDK gives it. */
+export const THREAD_EXIT_TIMEOUT_MS = 5000;
+
+/** What the loop around a reactor tells and does for its own service. */
+export interface ReactorEnvironment {
+  readonly tid: number;
+  /** True if the reactor sleeps when idle. */
+  sleeps(): boolean;
+  setMode(mode: string): void;
+  /** Resolves after some milliseconds. */
+  delay(ms: number): Promise<void>;
+}
+
+/** Starts the plugins' services in order; {@link stopServices} ends them in the opposite order. */
+export async function startServices(
+  reactor: Reactor,
+  plugins: readonly ReactorPlugin[],
+  environment: ReactorEnvironment,
+): Promise<void> {
+  reactor.services.set('reactor', builtin(reactor, environment));
+  for (const plugin of plugins) {
+    if (reactor.services.has(plugin.name)) throw new Error(`two plugins are called ${plugin.name}`);
+    reactor.services.set(plugin.name, await plugin.start(reactor));
+  }
+}
+
+async function stopServices(reactor: Reactor, environment: ReactorEnvironment): Promise<string[]> {
+  const names = [...reactor.services.keys()].reverse().filter((name) => name !== 'reactor');
+  for (const name of names) await reactor.services.get(name)?.['stop']?.(undefined);
+  const left = new Set(reactor.threads);
+  for (const thread of left) if (!thread.exited) thread.exit(() => left.delete(thread));
+  for (let waited = 0; left.size > 0 && waited < THREAD_EXIT_TIMEOUT_MS; waited += 5)
+    await environment.delay(5);
+  return [...left].map((thread) => thread.name);
+}
+
+function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorService {
+  return {
+    stats: () => reactorStats(reactor, environment.tid, environment.sleeps()),
+    threadStats: () => reactor.threads.map(threadStats),
+    threadPollers: () => reactor.threads.map(threadPollers),
+    threadChannels: () => reactor.threads.map(threadChannels),
+    setMode: (mode: string) => environment.setMode(mode),
+    buffers: () => ({
+      small_free: reactor.buffers.smallFree,
+      large_free: reactor.buffers.largeFree,
+      small_retry: reactor.buffers.smallRetries,
+      large_retry: reactor.buffers.largeRetries,
+      ...reactor.buffers.options,
+    }),
+    setCpumask: ({ id, cores }: { id: number; cores: number[] }) => {
+      const thread = reactor.threads.find((other) => other.id === id);
+      if (thread === undefined) return false;
+      thread.cpumask = [...cores];
+      return true;
+    },
+    /** Ends all services and threads; the names of threads that did not end in time. */
+    exit: () => stopServices(reactor, environment),
+  };
+}
+
+/** Asks one of the reactor's services. Throws if there is no such service or method. */
+export async function callService(
+  reactor: Reactor,
+  service: string,
+  method: string,
+  params: unknown,
+): Promise<unknown> {
+  const found = reactor.services.get(service);
+  if (found === undefined) throw new Error(`reactor ${reactor.index} has no service ${service}`);
+  const fn = found[method];
+  if (fn === undefined) throw new Error(`service ${service} has no method ${method}`);
+  return await fn.call(found, params);
+}

@@ -1,0 +1,89 @@
+/** Entry of a reactor's worker thread. */
+import { readlinkSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import { BufferPool, MessageRing, Random, RegionTable, systemClock } from '@spdk-ts/env';
+import { adoptLogState, Logger } from '@spdk-ts/log';
+import { native } from '@spdk-ts/native';
+import { CallLink, type CallPort } from './call-link.ts';
+import type { ReactorPlugin } from './control-link.ts';
+import { NodeLoop, type ReactorMode, wakeLoop } from './node-loop.ts';
+import { Reactor } from './reactor.ts';
+import { callService, startServices } from './reactor-service.ts';
+
+/** What the control thread hands to a reactor's worker. */
+export interface ReactorWorkerData {
+  readonly index: number;
+  readonly count: number;
+  readonly lcore: number;
+  readonly pin: boolean;
+  readonly mode: ReactorMode;
+  readonly epoch_ms: number;
+  readonly seed: number;
+  readonly pool: import('@spdk-ts/env').BufferPoolOptions;
+  /** rings[from][to] */
+  readonly rings: (SharedArrayBuffer | null)[][];
+  readonly states: SharedArrayBuffer[];
+  readonly threadIds: SharedArrayBuffer;
+  readonly log: SharedArrayBuffer;
+  /** URLs of modules whose default export is a ReactorPlugin. */
+  readonly plugins: readonly string[];
+}
+
+async function main(): Promise<void> {
+  const data = workerData as ReactorWorkerData;
+  adoptLogState(data.log);
+  const log = new Logger('reactor');
+  if (native !== null) {
+    native.nameThread(`reactor_${data.lcore}`);
+    try {
+      if (data.pin) native.pinThread(data.lcore);
+    } catch (error) {
+      log.warn(`reactor ${data.index} is not pinned to core ${data.lcore}: ${(error as Error).message}`);
+    }
+  }
+  const states = data.states.map((memory) => new Int32Array(memory));
+  const threadIds = new Int32Array(data.threadIds);
+  const ring = (memory: SharedArrayBuffer | null | undefined): MessageRing | undefined =>
+    memory == null ? undefined : new MessageRing(memory);
+
+  const regions = new RegionTable();
+  const memory = new Uint8Array(new SharedArrayBuffer(BufferPool.size(data.pool)));
+  regions.add(data.index, memory);
+
+  let reactor: Reactor;
+  const link = new CallLink(parentPort as CallPort, (service, method, params) =>
+    callService(reactor, service, method, params),
+  );
+  reactor = new Reactor({
+    index: data.index,
+    count: data.count,
+    lcore: data.lcore,
+    clock: systemClock(data.epoch_ms),
+    random: new Random(data.seed + data.index),
+    regions,
+    buffers: new BufferPool(data.index, memory, data.pool),
+    control: link,
+    inbound: data.rings.map((row) => ring(row[data.index])),
+    outbound: data.rings[data.index]!.map(ring),
+    wakeOther: (other) => wakeLoop(states[other]!),
+    nextThreadId: () => Atomics.add(threadIds, 0, 1) + 1,
+  });
+  const loop = new NodeLoop(reactor, data.mode, states[data.index]!);
+  const plugins: ReactorPlugin[] = [];
+  for (const url of data.plugins) plugins.push(((await import(url)) as { default: ReactorPlugin }).default);
+  if (data.index === 0) reactor.createThread('app_thread');
+  await startServices(reactor, plugins, {
+    // "<pid>/task/<tid>": the calling thread's, with or without the addon
+    tid: Number(readlinkSync('/proc/thread-self').split('/').at(-1)),
+    sleeps: () => loop.mode === 'interrupt',
+    setMode: (mode) => {
+      loop.mode = mode as ReactorMode;
+      reactor.wake();
+    },
+    delay: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  });
+  loop.start();
+  parentPort!.postMessage({ ready: true });
+}
+
+await main();

@@ -1,0 +1,130 @@
+/**
+ * Stream sockets for reactors, made for rings: bytes are received into memory that the consumer reads in place,
+ * what is sent is a list of places in memory, and completions are found by polling. Nothing here allocates per
+ * message or returns a promise.
+ */
+
+/** Told by {@link SockGroup.poll}, never from elsewhere. */
+export interface SockOwner {
+  /** There are new bytes between `rxStart` and `rxEnd`, or a direct receive ended. */
+  sockReadable(sock: Sock): void;
+  /** `txDone` moved on: memory sent before that position is free again. */
+  sockSent(sock: Sock): void;
+  /** The connection is over; `error` is empty for an orderly end. Nothing follows. All its memory is free again. */
+  sockClosed(sock: Sock, error: string): void;
+  /** An outgoing connection is established. */
+  sockConnected?(sock: Sock): void;
+}
+
+export interface SockAddress {
+  readonly adrfam: 'IPv4' | 'IPv6';
+  readonly traddr: string;
+  readonly trsvcid: string;
+}
+
+/** One connection. Positions are byte counts since its start, offsets are bytes in the receive area. */
+export interface Sock {
+  readonly id: number;
+  owner: SockOwner;
+  /** The owner's own number. */
+  ownerIndex: number;
+  readonly local: SockAddress;
+  readonly peer: SockAddress;
+
+  /** The receive area: contiguous memory of {@link SockOptions.receive_bytes}; region -1 where it has no id. */
+  readonly rx: Uint8Array;
+  /** The received and unconsumed bytes are rx[rxStart … rxEnd). */
+  rxStart: number;
+  rxEnd: number;
+  /**
+   * Gives the first `length` unconsumed bytes back. The rest may move: offsets into `rx` are void afterwards, unless
+   * the rest is empty or the owner keeps its offset relative to rxStart.
+   */
+  consume(length: number): void;
+
+  /**
+   * The next `length` bytes of the stream go to `offset` of `region`: those already received are copied now, the
+   * others arrive there without a stop in the receive area. `directLeft` counts down to 0; sockReadable is called
+   * when it gets there. Only when no direct receive is under way.
+   */
+  receiveInto(region: number, offset: number, length: number): void;
+  readonly directLeft: number;
+
+  /**
+   * Appends bytes to what will be sent. They leave at the group's next flush, and must stay as they are until
+   * `txDone` reaches the value that `txQueued` has after this call.
+   */
+  send(region: number, offset: number, length: number): void;
+  /** The same for bytes in memory that is no region. */
+  sendBytes(bytes: Uint8Array, start: number, end: number): void;
+  readonly txQueued: number;
+  readonly txDone: number;
+
+  /** Stops or resumes receiving: back-pressure. What is already received is still delivered. */
+  pauseReceive(): void;
+  resumeReceive(): void;
+
+  /**
+   * Ends the connection. With `flush`, after what was queued has been sent (at most `linger_ms`). The owner is
+   * told by sockClosed.
+   */
+  close(flush?: boolean): void;
+  readonly closed: boolean;
+}
+
+export interface SockListener {
+  readonly address: SockAddress;
+  /** Stops listening. Accepted connections live on. */
+  close(): Promise<void>;
+}
+
+/** Told of each accepted connection, in {@link SockGroup.poll}. The socket may be kept, or handed to another reactor. */
+export interface SockAcceptor {
+  sockAccepted(sock: AcceptedSock): void;
+}
+
+/** A connection that no group serves yet. */
+export interface AcceptedSock {
+  readonly local: SockAddress;
+  readonly peer: SockAddress;
+  /** Serves it with this reactor's group. */
+  attach(owner: SockOwner): Sock;
+  /**
+   * A process-wide descriptor for another reactor's {@link SockGroup.adopt}, or -1 where this implementation has
+   * none: then it can only be attached here. This object is void afterwards.
+   */
+  detach(): number;
+  /** Closes it unserved. */
+  close(): void;
+}
+
+export interface SockOptions {
+  /** Bytes of a connection's receive area. */
+  readonly receive_bytes: number;
+  /** How long a flushing close may take, ms. */
+  readonly linger_ms: number;
+}
+
+export const defaultSockOptions: SockOptions = { receive_bytes: 64 * 1024, linger_ms: 1000 };
+
+/** A reactor's sockets. */
+export interface SockGroup {
+  readonly implementation: string;
+  /** True if accepted connections can move between reactors. */
+  readonly canDetach: boolean;
+  /**
+   * Delivers what happened since the last call: accepted, received, sent, closed. Returns the work done. The
+   * consumer's sends go out at the end of the iteration, by {@link flush}.
+   */
+  poll(): number;
+  /** Sends everything that was queued in this iteration. Returns the number of sockets that had something. */
+  flush(): number;
+  /** Rejects with an Error whose `code` is EADDRINUSE, EADDRNOTAVAIL, EACCES … */
+  listen(traddr: string, trsvcid: number, acceptor: SockAcceptor): Promise<SockListener>;
+  connect(traddr: string, trsvcid: number, owner: SockOwner): Sock;
+  adopt(fd: number, owner: SockOwner): Sock;
+  /** Connections that are open. */
+  readonly size: number;
+  /** Closes everything. */
+  destroy(): Promise<void>;
+}

@@ -1,0 +1,86 @@
+import type { Method, MethodParams, MethodResult } from './method.ts';
+import { bdevMethods } from './methods/bdev.ts';
+import { bdevperfMethods } from './methods/bdevperf.ts';
+import { coreMethods } from './methods/core.ts';
+import { fileMethods, mallocMethods, nullMethods } from './methods/disks.ts';
+import { frameworkMethods } from './methods/framework.ts';
+import { iobufMethods } from './methods/iobuf.ts';
+import { logMethods } from './methods/log.ts';
+import { notifyMethods } from './methods/notify.ts';
+import { nvmfMethods } from './methods/nvmf.ts';
+import { sockMethods } from './methods/sock.ts';
+import { threadMethods } from './methods/thread.ts';
+
+type Builtin =
+  | (typeof coreMethods)[number]
+  | (typeof frameworkMethods)[number]
+  | (typeof threadMethods)[number]
+  | (typeof logMethods)[number]
+  | (typeof notifyMethods)[number]
+  | (typeof iobufMethods)[number]
+  | (typeof sockMethods)[number]
+  | (typeof bdevMethods)[number]
+  | (typeof mallocMethods)[number]
+  | (typeof nullMethods)[number]
+  | (typeof fileMethods)[number]
+  | (typeof nvmfMethods)[number]
+  | (typeof bdevperfMethods)[number];
+
+type BuiltinTable = { [M in Builtin as M['name']]: M };
+
+/**
+ * Every method by name, with its types. A plugin adds its own by declaration merging:
+ * `declare module '@spdk-ts/rpc-schema' { interface MethodTable { my_method: typeof myMethod } }`.
+ */
+export interface MethodTable extends BuiltinTable {}
+
+/** Names with known types. */
+export type MethodName = keyof MethodTable & string;
+/** Parameters of a method as its handler receives them: validated, absent ones left out. */
+export type ParamsOf<M extends MethodName> = MethodParams<MethodTable[M]>;
+/** Result of a method. */
+export type ResultOf<M extends MethodName> = MethodResult<MethodTable[M]>;
+
+const table = new Map<string, Method>();
+
+/**
+ * Adds methods to the schema, for plugins at run time. A method may be registered again only as the same object.
+ * Throws an Error on a name that is taken.
+ */
+export function registerSchema(...methods: Method[]): void {
+  for (const method of methods) {
+    const known = table.get(method.name);
+    if (known !== undefined && known !== method) {
+      throw new Error(`RPC method ${method.name} is in the schema already; give the new one another name`);
+    }
+    table.set(method.name, method);
+  }
+}
+
+registerSchema(
+  ...([
+    coreMethods,
+    frameworkMethods,
+    threadMethods,
+    logMethods,
+    notifyMethods,
+    iobufMethods,
+    sockMethods,
+    bdevMethods,
+    mallocMethods,
+    nullMethods,
+    fileMethods,
+    nvmfMethods,
+    bdevperfMethods,
+  ].flat() as unknown as Method[]),
+);
+
+/** The description of a method, or undefined if the schema has none of that name. */
+export function findMethod(name: string): Method | undefined {
+  return table.get(name);
+}
+
+/** Every method, in the order of the schema; families stay together. */
+export function allMethods(): Method[] {
+  return [...table.values()];
+}
