@@ -2,8 +2,11 @@ import { defineConfig } from 'vitest/config';
 
 // Packages import each other through their built entry points, so `npm run build` comes first.
 // unit: beside the code; integration: whole processes; guest: a real Linux kernel in a virtual machine.
+const report = process.env['TEST_REPORT'];
+
 export default defineConfig({
   test: {
+    reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     projects: [
       {
         test: {

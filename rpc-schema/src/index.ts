@@ -1,6 +1,8 @@
+export * from './cli.ts';
+export * from './markdown.ts';
 export * from './method.ts';
 export * from './methods/bdev.ts';
-export * from './methods/nvmf.ts';
+export { addressInfo, discoveryNqn, listenAddress } from './methods/nvmf-common.ts';
 export * from './registry.ts';
 export * from './types.ts';
 export * from './validate.ts';

@@ -19,6 +19,8 @@ export interface MethodCli {
    * string). By default `none` for booleans, `text` for strings, else `json`.
    */
   readonly print?: 'none' | 'json' | 'text';
+  /** There is no command, because the method makes no sense outside of a lasting connection. */
+  readonly hidden?: boolean;
 }
 
 export interface MethodDefinition<N extends string, P extends Fields, R extends Type> {

@@ -7,7 +7,10 @@ import { frameworkMethods } from './methods/framework.ts';
 import { iobufMethods } from './methods/iobuf.ts';
 import { logMethods } from './methods/log.ts';
 import { notifyMethods } from './methods/notify.ts';
-import { nvmfMethods } from './methods/nvmf.ts';
+import { nvmfDiscoveryMethods } from './methods/nvmf-discovery.ts';
+import { nvmfSubsystemMethods } from './methods/nvmf-subsystem.ts';
+import { nvmfTargetMethods } from './methods/nvmf-target.ts';
+import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
 import { sockMethods } from './methods/sock.ts';
 import { threadMethods } from './methods/thread.ts';
 
@@ -23,7 +26,10 @@ type Builtin =
   | (typeof mallocMethods)[number]
   | (typeof nullMethods)[number]
   | (typeof fileMethods)[number]
-  | (typeof nvmfMethods)[number]
+  | (typeof nvmfTargetMethods)[number]
+  | (typeof nvmfTransportMethods)[number]
+  | (typeof nvmfSubsystemMethods)[number]
+  | (typeof nvmfDiscoveryMethods)[number]
   | (typeof bdevperfMethods)[number];
 
 type BuiltinTable = { [M in Builtin as M['name']]: M };
@@ -70,7 +76,10 @@ registerSchema(
     mallocMethods,
     nullMethods,
     fileMethods,
-    nvmfMethods,
+    nvmfTargetMethods,
+    nvmfTransportMethods,
+    nvmfSubsystemMethods,
+    nvmfDiscoveryMethods,
     bdevperfMethods,
   ].flat() as unknown as Method[]),
 );

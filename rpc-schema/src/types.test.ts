@@ -12,7 +12,7 @@ describe('types from the schema', () => {
     expectTypeOf<ParamsOf<'nvmf_set_config'>['discovery_filters']>().toEqualTypeOf<
       ('transport' | 'address' | 'svcid')[] | undefined
     >();
-    expectTypeOf<ParamsOf<'thread_get_stats'>>().toEqualTypeOf<{}>();
+    expectTypeOf<ParamsOf<'thread_get_stats'>>().toEqualTypeOf<Record<never, never>>();
     expectTypeOf<ResultOf<'framework_get_subsystems'>>().toEqualTypeOf<
       { subsystem: string; depends_on: string[] }[]
     >();

@@ -87,7 +87,13 @@ function refuse(
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function checkInteger(rules: Rules, type: SomeType & { kind: 'integer' }, path: string, value: unknown, field?: Field) {
+function checkInteger(
+  rules: Rules,
+  type: SomeType & { kind: 'integer' },
+  path: string,
+  value: unknown,
+  field?: Field,
+) {
   if (typeof value !== 'number') {
     const quoted = typeof value === 'string' && value !== '' && Number.isFinite(Number(value));
     refuse(rules, type, path, value, field, quoted ? ', a string; leave the quotes away' : '');
@@ -276,8 +282,8 @@ export function checkResult(method: Method, result: unknown): Problem | undefine
 }
 
 /** Checks one value against a type, such as an argument of the command line. Throws an Error that says what to do. */
-export function parseValue(type: Type, path: string, value: unknown): unknown {
-  const answer = guarded(() => ({ value: checkValue({ noun: 'parameter' }, type, path, value) }));
+export function parseValue(type: Type, path: string, value: unknown, field?: Field): unknown {
+  const answer = guarded(() => ({ value: checkValue({ noun: 'parameter' }, type, path, value, field) }));
   if (answer.ok) return answer.value['value'];
   throw new Error(answer.problem.message);
 }

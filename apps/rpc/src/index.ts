@@ -1,1 +1,2 @@
-export {};
+export type { Output } from './output.ts';
+export { type RunInput, run } from './run.ts';

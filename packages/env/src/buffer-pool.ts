@@ -29,15 +29,16 @@ export class BufferPool {
   /** The region's id. */
   readonly region: number;
   /** The region's bytes. */
-  readonly bytes: Uint8Array;
-  readonly options: BufferPoolOptions;
-  private readonly small: Int32Array;
-  private readonly large: Int32Array;
-  private smallTop: number;
-  private largeTop: number;
-  private readonly largeStart: number;
-  private readonly start: number;
+  bytes: Uint8Array;
+  options: BufferPoolOptions;
+  private small = new Int32Array(0);
+  private large = new Int32Array(0);
+  private smallTop = 0;
+  private largeTop = 0;
+  private largeStart = 0;
   private readonly waiters: BufferWaiter[] = [];
+  smallGets = 0;
+  largeGets = 0;
   smallRetries = 0;
   largeRetries = 0;
 
@@ -47,17 +48,24 @@ export class BufferPool {
   }
 
   constructor(region: number, bytes: Uint8Array, options: BufferPoolOptions) {
+    this.region = region;
+    this.bytes = bytes;
+    this.options = options;
+    this.reconfigure(bytes, options);
+  }
+
+  /** Takes other memory and sizes. Throws RangeError for wrong ones, and if a buffer is in use. */
+  reconfigure(bytes: Uint8Array, options: BufferPoolOptions): void {
     for (const [name, value] of Object.entries(options))
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`${name} must be a positive integer`);
     if (options.small_bytes % ALIGNMENT !== 0 || options.large_bytes % ALIGNMENT !== 0)
       throw new RangeError(`buffer sizes must be multiples of ${ALIGNMENT} bytes`);
     if (BufferPool.size(options) > bytes.length) throw new RangeError('the region is too small for the pool');
-    this.region = region;
+    if (this.smallTop !== this.small.length || this.largeTop !== this.large.length)
+      throw new RangeError('buffers are in use: the pool cannot change');
     this.bytes = bytes;
     this.options = options;
-    // A SharedArrayBuffer starts a few bytes into a page: align what can be aligned, the offset.
-    this.start = 0;
-    this.largeStart = this.start + options.small_count * options.small_bytes;
+    this.largeStart = options.small_count * options.small_bytes;
     this.small = new Int32Array(options.small_count);
     this.large = new Int32Array(options.large_count);
     // The stacks' tops are the lowest buffers.
@@ -71,10 +79,16 @@ export class BufferPool {
   get(length: number): number {
     const options = this.options;
     if (length <= options.small_bytes) {
-      if (this.smallTop > 0) return this.start + this.small[--this.smallTop]! * options.small_bytes;
+      if (this.smallTop > 0) {
+        this.smallGets++;
+        return this.small[--this.smallTop]! * options.small_bytes;
+      }
       this.smallRetries++;
     } else if (length <= options.large_bytes) {
-      if (this.largeTop > 0) return this.largeStart + this.large[--this.largeTop]! * options.large_bytes;
+      if (this.largeTop > 0) {
+        this.largeGets++;
+        return this.largeStart + this.large[--this.largeTop]! * options.large_bytes;
+      }
       this.largeRetries++;
     }
     return -1;
@@ -85,7 +99,7 @@ export class BufferPool {
     const options = this.options;
     if (offset < this.largeStart) {
       if (this.smallTop === options.small_count) throw new RangeError(`buffer ${offset} was freed twice`);
-      this.small[this.smallTop++] = (offset - this.start) / options.small_bytes;
+      this.small[this.smallTop++] = offset / options.small_bytes;
     } else {
       if (this.largeTop === options.large_count) throw new RangeError(`buffer ${offset} was freed twice`);
       this.large[this.largeTop++] = (offset - this.largeStart) / options.large_bytes;

@@ -1,3 +1,4 @@
+import { BufferPool, type BufferPoolOptions } from '@spdk-ts/env';
 import type { ReactorPlugin, ReactorService } from './control-link.ts';
 import type { Reactor } from './reactor.ts';
 import { reactorStats, threadChannels, threadPollers, threadStats } from './statistics.ts';
@@ -50,8 +51,16 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
       large_free: reactor.buffers.largeFree,
       small_retry: reactor.buffers.smallRetries,
       large_retry: reactor.buffers.largeRetries,
+      small_gets: reactor.buffers.smallGets,
+      large_gets: reactor.buffers.largeGets,
       ...reactor.buffers.options,
     }),
+    setPool: (options: BufferPoolOptions) => {
+      const memory = new Uint8Array(new SharedArrayBuffer(BufferPool.size(options)));
+      reactor.buffers.reconfigure(memory, options);
+      reactor.regions.remove(reactor.index);
+      reactor.regions.add(reactor.index, memory);
+    },
     setCpumask: ({ id, cores }: { id: number; cores: number[] }) => {
       const thread = reactor.threads.find((other) => other.id === id);
       if (thread === undefined) return false;

@@ -67,6 +67,8 @@ export class Reactor {
   private readonly handlers: (MessageHandler | undefined)[] = new Array(MESSAGE_KINDS).fill(undefined);
   private readonly scratch = new Float64Array(MESSAGE_ARGUMENTS + 1);
   private readonly postponed: Postponed[] = [];
+  /** Messages of this reactor to itself. */
+  private own: Float64Array[] = [];
   private pollerIds = 0;
   private lastWork = 0;
 
@@ -149,7 +151,8 @@ export class Reactor {
     message[0] = kind;
     message.set(values.slice(0, MESSAGE_ARGUMENTS), 1);
     if (to === this.index) {
-      this.threadList[0]!.send(() => this.dispatch(message, this.index));
+      this.own.push(message);
+      this.wake();
       return;
     }
     const waiting = this.postponed.some((other) => other.to === to);
@@ -180,6 +183,12 @@ export class Reactor {
     if (this.postponed.length > 0) this.retryPostponed();
     const inbound = this.parts.inbound;
     let count = 0;
+    if (this.own.length > 0) {
+      const own = this.own;
+      this.own = [];
+      for (const message of own) this.dispatch(message, this.index);
+      count = own.length;
+    }
     for (let from = 0; from < inbound.length; from++) {
       const ring = inbound[from];
       if (ring === undefined) continue;
@@ -200,7 +209,7 @@ export class Reactor {
 
   /** True if something waits that needs no outside event: a sleep would be a mistake. */
   get hasPending(): boolean {
-    if (this.postponed.length > 0) return true;
+    if (this.postponed.length > 0 || this.own.length > 0) return true;
     for (const ring of this.parts.inbound) if (ring !== undefined && !ring.empty) return true;
     for (const thread of this.threadList) if (thread.hasMessages || thread.exited) return true;
     return false;

@@ -51,9 +51,10 @@ async function main(): Promise<void> {
   regions.add(data.index, memory);
 
   let reactor: Reactor;
-  const link = new CallLink(parentPort as CallPort, (service, method, params) =>
-    callService(reactor, service, method, params),
-  );
+  const link = new CallLink(parentPort as CallPort, (service, method, params) => {
+    reactor.wake(); // a call may give pollers work, and one that takes too long must not look like sleep
+    return callService(reactor, service, method, params);
+  });
   reactor = new Reactor({
     index: data.index,
     count: data.count,

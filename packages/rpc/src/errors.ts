@@ -123,7 +123,9 @@ export function toRpcError(thrown: unknown): RpcError {
   if (thrown instanceof Error) {
     if (hasErrno(thrown) && thrown.errno !== 0) {
       const text = strerror(thrown.errno);
-      const explanation = thrown.message.startsWith(text) ? thrown.message.slice(text.length).replace(/^: /, '') : thrown.message;
+      const explanation = thrown.message.startsWith(text)
+        ? thrown.message.slice(text.length).replace(/^: /, '')
+        : thrown.message;
       return errnoError(thrown.errno, explanation === '' ? undefined : explanation);
     }
     return new RpcError(rpcCode.internalError, `Internal error: ${thrown.message}`);

@@ -1,1 +1,16 @@
-export {};
+export * from './client.ts';
+export * from './config.ts';
+export * from './errors.ts';
+export * from './json-comments.ts';
+export * from './json-scanner.ts';
+export * from './limits.ts';
+export * from './local-client.ts';
+export * from './lock-file.ts';
+export * from './logger.ts';
+export * from './message.ts';
+export * from './node-websocket-client.ts';
+export * from './server.ts';
+export * from './stream-client.ts';
+export * from './unix-listener.ts';
+export type { WebSocketClientOptions, WebSocketConstructor, WebSocketLike } from './websocket-client.ts';
+export * from './websocket-listener.ts';

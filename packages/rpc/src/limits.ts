@@ -11,8 +11,8 @@ export const limits = {
   /** Bytes of one answer. */
   responseBytes: 32 * 1024 * 1024,
   /** Bytes that may wait for a client that does not read; then it is dropped. */
-  outputBytes: 64 * 1024 * 1024,
+  outputBytes: 256 * 1024 * 1024,
   /** Requests of one connection that may be in work before more are read. */
-  outstanding: 1024,
+  outstanding: 128,
   idCharacters: 128,
 } as const;

@@ -193,7 +193,10 @@ export const bdevMethods = [
     text: 'Resets counters of I/O of all bdevs, or of one.',
     decodeError: -32603,
     params: {
-      name: optional(t.string, 'Name or alias of the one bdev.', { default: 'all', cli: option('-b, --name') }),
+      name: optional(t.string, 'Name or alias of the one bdev.', {
+        default: 'all',
+        cli: option('-b, --name'),
+      }),
       mode: optional(resetMode, 'What to reset.', { default: 'all', cli: option('-m, --mode') }),
     },
     result: t.bool,

@@ -2,7 +2,9 @@ import { inFamily } from '../method.ts';
 import { hidden, option, optional, positional, required, set, t } from '../types.ts';
 
 const mib = 1024 * 1024;
-const totalSize = (text: string) => ({ total_size: required(t.number, text, { unit: 'MiB', cli: positional }) });
+const totalSize = (text: string) => ({
+  total_size: required(t.number, text, { unit: 'MiB', cli: positional }),
+});
 
 /** `total_size` in MiB and `block_size` on the command line are `num_blocks` on the wire. */
 function blocksOf({ total_size, ...rest }: Record<string, unknown>): Record<string, unknown> {

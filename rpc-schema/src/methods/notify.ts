@@ -30,6 +30,7 @@ export const notifyMethods = [
     result: t.bool,
     resultText: '`true`',
     errors: [[-95, 'The connection is not a WebSocket; poll notify_get_notifications instead.']],
+    cli: { hidden: true },
   }),
   define({
     name: 'notify_unsubscribe',
@@ -38,5 +39,6 @@ export const notifyMethods = [
     own: true,
     result: t.bool,
     resultText: '`true` if there was a subscription',
+    cli: { hidden: true },
   }),
 ];

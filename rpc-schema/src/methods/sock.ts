@@ -39,7 +39,9 @@ export const sockMethods = [
         unit: 'bytes',
         cli: option('-s, --send-buf-size'),
       }),
-      enable_recv_pipe: optional(t.bool, 'Read into a pipe of larger pieces.', { cli: toggle('--recv-pipe') }),
+      enable_recv_pipe: optional(t.bool, 'Read into a pipe of larger pieces.', {
+        cli: toggle('--recv-pipe'),
+      }),
       enable_quickack: optional(t.bool, 'Acknowledge TCP segments at once.', { cli: toggle('--quickack') }),
       enable_placement_id: optional(
         t.u32,
@@ -56,7 +58,9 @@ export const sockMethods = [
         unit: 'bytes',
         cli: option('--zerocopy-threshold'),
       }),
-      tls_version: optional(t.u32, 'TLS version, 13 for TLS 1.3 (ssl only).', { cli: option('--tls-version') }),
+      tls_version: optional(t.u32, 'TLS version, 13 for TLS 1.3 (ssl only).', {
+        cli: option('--tls-version'),
+      }),
       enable_ktls: optional(t.bool, 'TLS in the kernel (ssl only).', {
         default: 'false',
         cli: toggle('--ktls'),
