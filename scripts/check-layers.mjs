@@ -28,7 +28,8 @@ const dataPlane = [
 ];
 const impure =
   /\b(Date\.now|new Date|performance\.now|Math\.random|process\.hrtime|set(?:Timeout|Interval|Immediate))\b|from 'node:(?:net|fs|fs\/promises|timers)'/;
-const edges = /(?:^|\/)(?:node-[\w-]+|worker-[\w-]+|[\w-]+-control|posix-[\w-]+)\.ts$/;
+const edges =
+  /(?:^|\/)testing\/|(?:^|\/)(?:node-[\w-]+|worker-[\w-]+|[\w-]+-control|posix-[\w-]+|uring-[\w-]+)\.ts$/;
 
 const expand = (pattern) =>
   pattern.endsWith('/*')

@@ -1,7 +1,7 @@
 // Builds the native addon with the system's C compiler, where there is one. The addon is an accelerator:
 // without a compiler (or with SPDK_TS_NATIVE=0) nothing is built and the portable path is used.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -37,7 +37,10 @@ const flags = [
   '-Werror',
   '-fvisibility=hidden',
 ];
-const args = [...flags, `-I${headers}`, '-o', output, `${here}src/addon.c`];
+const sources = readdirSync(`${here}src`)
+  .filter((name) => name.endsWith('.c'))
+  .map((name) => `${here}src/${name}`);
+const args = [...flags, `-I${headers}`, '-o', output, ...sources];
 const built = spawnSync(compiler, args, { stdio: 'inherit' });
 if (built.status !== 0) {
   rmSync(output, { force: true });

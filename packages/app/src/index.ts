@@ -1,1 +1,14 @@
-export {};
+export { Application } from './application.ts';
+export { bdevPlugin, nvmfPlugin } from './builtin-plugins.ts';
+export { type Capability, capabilities } from './capabilities.ts';
+export type { Notification } from './notifications.ts';
+export {
+  type AppOptionDefaults,
+  type AppOptions,
+  addAppOptions,
+  DEFAULT_RPC_SOCKET,
+  readAppOptions,
+} from './options.ts';
+export type { AppPlugin, ConfigEntry, Subsystem } from './plugin.ts';
+export { runUntilSignal } from './signals.ts';
+export { version } from './version.ts';

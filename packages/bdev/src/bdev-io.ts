@@ -1,4 +1,5 @@
 import type { BdevChannel } from './channel.ts';
+import type { Emulation } from './emulation.ts';
 import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { IoVec } from './iovec.ts';
@@ -65,8 +66,11 @@ export class BdevIo {
   /** For the module that serves it: a number and a link of its own. */
   moduleTag = 0;
   next: BdevIo | null = null;
-  /** For the layer: position in the channel's list of submitted I/Os. */
-  slot = -1;
+
+  /** For the layer: what stands in for the module, if it lacks this type. */
+  emulation: Emulation | null = null;
+  /** For the layer: it ends without the module having seen it. */
+  unstarted = false;
 
   constructor(index: number) {
     this.index = index;
@@ -111,6 +115,5 @@ export class BdevIo {
     this.sc = 0;
     this.cdw0 = 0;
     this.target = null;
-    this.next = null;
   }
 }

@@ -1,23 +1,625 @@
-import type { Reactor } from '@spdk-ts/reactor';
-import type { BdevIo } from './bdev-io.ts';
+import type { IoChannel, Poller, Reactor, Thread } from '@spdk-ts/reactor';
+import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
+import type { BdevDevice } from './device.ts';
+import { Emulation, emulates } from './emulation.ts';
+import type { Histogram } from './histogram.ts';
+import { countIo, countIoError, newIoStat } from './io-stat.ts';
+import { Errno, IoStatus } from './io-status.ts';
+import { IoType, MODIFYING_TYPES } from './io-type.ts';
+import type { IoVec } from './iovec.ts';
+import type { ModuleChannel } from './module.ts';
+import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
 
-// CONTRACT ONLY until the layer is written: names and meaning hold.
-export declare class BdevChannel {
+/** I/O that waits for the module's resources is tried again when this many fewer are outstanding. */
+const NOMEM_THRESHOLD = 8;
+/** ... or this often, if nothing is outstanding. */
+const NOMEM_RETRY_US = 10_000;
+
+/** Why submit takes the long way. */
+const FROZEN = 1;
+const REMOVED = 2;
+const NOMEM = 4;
+/** Why completion takes the long way, beside NOMEM and FROZEN. */
+const HISTOGRAM = 8;
+const UNSTARTED = 16;
+
+const WITH_DATA = (1 << IoType.READ) | (1 << IoType.WRITE) | (1 << IoType.COMPARE);
+
+/**
+ * One logical thread's way to one bdev: checks, counts, queues, and hands I/O to the module's channel. Everything
+ * here happens on that thread. No owner is called from within submit.
+ */
+export class BdevChannel {
   readonly reactor: Reactor;
+  readonly thread: Thread;
+  readonly device: BdevDevice;
   readonly block_size: number;
   num_blocks: number;
+  readonly stat: Float64Array = newIoStat();
+
+  /** The module's channel. */
+  private readonly module: ModuleChannel;
+  private readonly context: ThreadContext;
+  private readonly types: number;
+  private readonly alignment: number;
+  private readonly in_place: boolean;
+  /** What the thread holds of this channel. */
+  private held: IoChannel<BdevChannel> | null = null;
+
+  /** I/Os at the module, or back from it and their owners not told yet. */
+  private outstanding = 0;
+  /** Those among them that the module never saw: a reset does not wait for them, their owners may never stop. */
+  private unstarted = 0;
+  /** I/Os that an {@link Emulation} works at. */
+  private emulated = 0;
+  /** Resets that the control thread works at. */
+  private resets = 0;
+  /** A set of FROZEN, REMOVED, NOMEM. */
+  private gate = 0;
+  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED. */
+  private after = 0;
+  private histogram: Histogram | null = null;
+
+  private nomemHead: BdevIo | null = null;
+  private nomemTail: BdevIo | null = null;
+  private nomemThreshold = 0;
+  private nomemPoller: Poller | null = null;
+
+  constructor(device: BdevDevice, thread: Thread, context: ThreadContext) {
+    const description = device.description;
+    this.device = device;
+    this.thread = thread;
+    this.reactor = thread.reactor;
+    this.context = context;
+    this.block_size = description.block_size;
+    this.num_blocks = description.num_blocks;
+    this.types = description.io_types;
+    this.alignment = 2 ** description.required_alignment;
+    this.in_place = description.reads_in_place;
+    if (device.frozen) this.freeze();
+    if (device.removed) this.retire();
+    this.setHistogram(device.newHistogram());
+    this.module = device.instance.createChannel(thread);
+  }
+
+  /** True if I/O of a type can be submitted: the module does it, or the layer does it for the module. */
+  supports(type: number): boolean {
+    return type === IoType.RESET || (this.types & (1 << type)) !== 0 || emulates(type, this.types);
+  }
+
   /** A free I/O object, or null if there is none now (then queueWait). */
-  getIo(): BdevIo | null;
-  /** Called once when an I/O object is free again on this thread. */
-  queueWait(waiter: { bdevIoAvailable(): void }): void;
+  getIo(): BdevIo | null {
+    const io = this.context.take();
+    if (io !== null) io.channel = this;
+    return io;
+  }
+
+  /** Called once when an I/O object is free again on this thread; never from within this call. */
+  queueWait(waiter: BdevIoWaiter): void {
+    this.context.wait(waiter);
+  }
+
+  freeIo(io: BdevIo): void {
+    this.context.give(io);
+  }
+
   /**
    * Submits an I/O that was set up by hand (type, offset_blocks, num_blocks, region/offset/length or iovs, owner,
-   * ownerIndex). Returns 0, or a negative errno (EINVAL: range or length; EPERM: not writable; ENOTSUP); the I/O
-   * then was not started and stays the caller's. The callback never runs inside.
+   * ownerIndex). Returns 0, or a negative errno (EINVAL: range, length, place or alignment; EPERM: not writable;
+   * ENOTSUP; ENODEV: the bdev is being removed); the I/O then was not started and stays the caller's. The callback
+   * never runs inside. A completed I/O may be submitted again without freeing it first.
    */
-  submit(io: BdevIo): number;
-  completed(io: BdevIo, status: number): void;
-  freeIo(io: BdevIo): void;
+  submit(io: BdevIo): number {
+    const type = io.type;
+    const blocks = io.num_blocks;
+    if (this.gate !== 0 || type > IoType.WRITE || io.iovs !== null || blocks === 0)
+      return this.submitOther(io);
+    if (io.region < 0 && (!this.in_place || type !== IoType.READ || io.ownBuffer >= 0))
+      return this.submitOther(io);
+    if (!this.inRange(io.offset_blocks, blocks)) return Errno.EINVAL;
+    const bytes = blocks * this.block_size;
+    if (io.region < 0) io.length = bytes;
+    else if (
+      io.length !== bytes ||
+      (this.alignment > 1 && io.offset % this.alignment !== 0) ||
+      !this.reactor.regions.contains(io.region, io.offset, bytes)
+    )
+      return Errno.EINVAL;
+    if ((this.types & (1 << type)) === 0) return this.refusal(type);
+    this.start(io);
+    return 0;
+  }
+
+  /** True if the blocks are whole numbers and lie within the device. */
+  private inRange(first: number, blocks: number): boolean {
+    return (
+      first >= 0 &&
+      blocks >= 0 &&
+      blocks <= this.num_blocks - first &&
+      Math.floor(first) === first &&
+      Math.floor(blocks) === blocks
+    );
+  }
+
+  private refusal(type: number): number {
+    const read_only = (this.types & (1 << IoType.WRITE)) === 0;
+    return read_only && (MODIFYING_TYPES & (1 << type)) !== 0 ? Errno.EPERM : Errno.ENOTSUP;
+  }
+
+  private start(io: BdevIo): void {
+    if (io.state !== IoState.SETUP && io.state !== IoState.DONE) this.misused(io);
+    io.status = IoStatus.PENDING;
+    io.state = IoState.SUBMITTED;
+    io.submitted_at = this.reactor.now;
+    this.outstanding++;
+    this.module.submit(io);
+  }
+
+  private misused(io: BdevIo): never {
+    throw new Error(`bdev I/O ${io.index} was submitted in state ${io.state}: it is not its owner's now`);
+  }
+
+  /** Everything but plain reads and writes of one piece while nothing is in the way. */
+  private submitOther(io: BdevIo): number {
+    if (io.state !== IoState.SETUP && io.state !== IoState.DONE) this.misused(io);
+    const type = io.type;
+    if ((this.gate & REMOVED) !== 0) return Errno.ENODEV;
+    if (!this.supports(type)) return this.refusal(type);
+    if (type === IoType.RESET) return this.submitReset(io);
+    if (type === IoType.ABORT) return this.submitAbort(io);
+    if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
+    if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
+    const has_data = (WITH_DATA & (1 << type)) !== 0;
+    const wants_place = type === IoType.READ && io.iovs === null && io.region < 0;
+    if (has_data && !wants_place && !this.dataValid(io)) return Errno.EINVAL;
+    const bytes = io.num_blocks * this.block_size;
+    if (wants_place && !this.in_place && bytes > this.reactor.buffers.max_bytes) return Errno.EINVAL;
+    io.status = IoStatus.PENDING;
+    io.submitted_at = this.reactor.now;
+    if ((this.gate & FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
+    else if (io.num_blocks === 0 && type !== IoType.FLUSH) this.finishUnstarted(io, IoStatus.SUCCESS);
+    else if (type === IoType.COPY && io.offset_blocks === io.src_offset_blocks)
+      this.finishUnstarted(io, IoStatus.SUCCESS);
+    else if ((this.types & (1 << type)) === 0) this.emulate(io);
+    else if (wants_place) this.findPlace(io, bytes);
+    else this.startOrQueue(io);
+    return 0;
+  }
+
+  /** True if the pieces lie in registered memory, are aligned and add up to the I/O's length. */
+  private dataValid(io: BdevIo): boolean {
+    const regions = this.reactor.regions;
+    const bytes = io.num_blocks * this.block_size;
+    const iovs = io.iovs;
+    if (iovs === null)
+      return (
+        io.region >= 0 &&
+        io.length === bytes &&
+        io.offset % this.alignment === 0 &&
+        regions.contains(io.region, io.offset, bytes)
+      );
+    let total = 0;
+    for (let i = 0; i < iovs.count; i++) {
+      const offset = iovs.offset[i]!;
+      const length = iovs.length[i]!;
+      if (iovs.region[i]! < 0 || !regions.contains(iovs.region[i]!, offset, length)) return false;
+      if (offset % this.alignment !== 0 || (this.alignment > 1 && length % this.alignment !== 0))
+        return false;
+      total += length;
+    }
+    return total === bytes;
+  }
+
+  /** Ends an I/O that the module never sees. */
+  private finishUnstarted(io: BdevIo, status: number): void {
+    this.outstanding++;
+    this.unstarted++;
+    this.after |= UNSTARTED;
+    io.unstarted = true;
+    io.state = IoState.SUBMITTED;
+    this.completed(io, status);
+  }
+
+  private startOrQueue(io: BdevIo): void {
+    if ((this.gate & NOMEM) === 0) {
+      io.state = IoState.SUBMITTED;
+      this.outstanding++;
+      this.module.submit(io);
+      return;
+    }
+    io.state = IoState.QUEUED;
+    io.next = null;
+    this.nomemTail!.next = io;
+    this.nomemTail = io;
+  }
+
+  /** A read that brings no place for its data. */
+  private findPlace(io: BdevIo, bytes: number): void {
+    io.length = bytes;
+    if (io.ownBuffer >= 0) {
+      this.reactor.buffers.put(io.ownBuffer);
+      io.ownBuffer = -1;
+    }
+    if (this.in_place) {
+      this.startOrQueue(io);
+      return;
+    }
+    const buffer = this.context.buffersWanted ? -1 : this.reactor.buffers.get(bytes);
+    if (buffer < 0) this.context.queueForBuffer(io);
+    else this.startWithBuffer(io, buffer);
+  }
+
+  /** For the context: a read has its buffer. */
+  startWithBuffer(io: BdevIo, buffer: number): void {
+    io.region = this.reactor.buffers.region;
+    io.offset = buffer;
+    io.ownBuffer = buffer;
+    this.startOrQueue(io);
+  }
+
+  private emulate(io: BdevIo): void {
+    io.state = IoState.SUBMITTED;
+    this.emulated++;
+    io.emulation = new Emulation(this, io);
+    io.emulation.step();
+  }
+
+  /** For Emulation: its I/O ends. */
+  emulationDone(io: BdevIo, status: number): void {
+    io.emulation = null;
+    this.emulated--;
+    this.finishUnstarted(io, status);
+  }
+
+  /** For modules, through {@link BdevIo.complete}. */
+  completed(io: BdevIo, status: number): void {
+    if (io.state !== IoState.SUBMITTED)
+      throw new Error(`bdev I/O ${io.index} was completed in state ${io.state}: twice, or never submitted`);
+    if (status === IoStatus.NOMEM) {
+      this.outOfMemory(io);
+      return;
+    }
+    io.status = status;
+    io.state = IoState.COMPLETING;
+    this.context.complete(io);
+  }
+
+  /** For the context: tells the owner of a completed I/O. */
+  finish(io: BdevIo): void {
+    this.outstanding--;
+    const status = io.status;
+    const ticks = this.reactor.now - io.submitted_at;
+    if (status === IoStatus.SUCCESS) countIo(this.stat, io.type, io.num_blocks * this.block_size, ticks);
+    else countIoError(this.stat, status);
+    io.state = IoState.DONE;
+    if (this.after !== 0) this.finishOther(io, ticks);
+    io.owner.bdevIoDone(io);
+  }
+
+  private finishOther(io: BdevIo, ticks: number): void {
+    if (io.unstarted) {
+      io.unstarted = false;
+      if (--this.unstarted === 0) this.after &= ~UNSTARTED;
+    }
+    const histogram = this.histogram;
+    if (histogram !== null && (histogram.type < 0 || histogram.type === io.type)) histogram.tally(ticks);
+    if (this.nomemHead !== null) this.retry();
+    if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
+  }
+
+  /** True if the module has nothing of this channel, and the layer does nothing for it; resets aside. */
+  get idle(): boolean {
+    return this.outstanding === this.unstarted && this.emulated === 0;
+  }
+
+  // --- I/O that the module could not take for lack of resources ---
+
+  private outOfMemory(io: BdevIo): void {
+    this.outstanding--;
+    if ((this.gate & (FROZEN | REMOVED)) !== 0) {
+      this.finishUnstarted(io, IoStatus.ABORTED);
+      return;
+    }
+    this.nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+    io.state = IoState.QUEUED;
+    io.next = this.nomemHead;
+    this.nomemHead = io;
+    if (this.nomemTail === null) this.nomemTail = io;
+    this.gate |= NOMEM;
+    this.after |= NOMEM;
+    if (this.outstanding === 0 && this.nomemPoller === null)
+      this.nomemPoller = this.thread.registerPoller('bdev_no_mem', this.pollNomem, NOMEM_RETRY_US);
+  }
+
+  private readonly pollNomem = (): number => {
+    this.nomemPoller!.unregister();
+    this.nomemPoller = null;
+    if (this.nomemHead === null) return 0;
+    this.retry();
+    return 1;
+  };
+
+  private retry(): void {
+    if (this.outstanding > this.nomemThreshold) return;
+    while (this.nomemHead !== null) {
+      const io = this.nomemHead;
+      this.unlinkNomem(io, null);
+      io.state = IoState.SUBMITTED;
+      this.outstanding++;
+      this.module.submit(io);
+      if (this.nomemHead === io) return;
+    }
+  }
+
+  private unlinkNomem(io: BdevIo, before: BdevIo | null): void {
+    if (before === null) this.nomemHead = io.next;
+    else before.next = io.next;
+    if (this.nomemTail === io) this.nomemTail = before;
+    io.next = null;
+    if (this.nomemHead !== null) return;
+    this.gate &= ~NOMEM;
+    this.after &= ~NOMEM;
+  }
+
+  private abortQueued(): void {
+    while (this.nomemHead !== null) {
+      const io = this.nomemHead;
+      this.unlinkNomem(io, null);
+      this.finishUnstarted(io, IoStatus.ABORTED);
+    }
+    for (let io = this.context.unqueue(this, null); io !== null; io = this.context.unqueue(this, null))
+      this.finishUnstarted(io, IoStatus.ABORTED);
+  }
+
+  // --- reset and abort ---
+
+  private submitReset(io: BdevIo): number {
+    io.status = IoStatus.PENDING;
+    io.submitted_at = this.reactor.now;
+    io.state = IoState.SUBMITTED;
+    this.resets++;
+    this.held!.ref++;
+    const end = (status: number): void => {
+      this.resets--;
+      this.finishUnstarted(io, status);
+      this.put();
+    };
+    this.reactor.control.call('bdev', 'reset', { id: this.device.description.id }).then(
+      () => end(IoStatus.SUCCESS),
+      () => end(IoStatus.FAILED),
+    );
+    return 0;
+  }
+
+  /** For the device: new I/O ends ABORTED, and so does what is queued, until {@link unfreeze}. */
+  freeze(): void {
+    this.gate |= FROZEN;
+    this.after |= FROZEN;
+    this.abortQueued();
+  }
+  unfreeze(): void {
+    this.gate &= ~FROZEN;
+    this.after &= ~FROZEN;
+  }
+
+  /** For the device: gives the module a reset; `owner` frees it with {@link endModuleReset}. */
+  startModuleReset(owner: BdevIoOwner): void {
+    const io = this.context.takeSpare();
+    io.channel = this;
+    io.type = IoType.RESET;
+    io.offset_blocks = 0;
+    io.num_blocks = 0;
+    io.owner = owner;
+    this.start(io);
+  }
+  endModuleReset(io: BdevIo): void {
+    this.context.giveSpare(io);
+  }
+
+  private submitAbort(io: BdevIo): number {
+    const target = io.target;
+    if (target === null) return Errno.EINVAL;
+    io.status = IoStatus.PENDING;
+    io.submitted_at = this.reactor.now;
+    const aborted = target.channel === this && this.abortTarget(target);
+    io.cdw0 = aborted ? 0 : 1;
+    this.finishUnstarted(io, aborted ? IoStatus.SUCCESS : IoStatus.FAILED);
+    return 0;
+  }
+
+  private abortTarget(target: BdevIo): boolean {
+    if (target.type === IoType.ABORT || target.type === IoType.RESET) return false;
+    if (target.state === IoState.SUBMITTED) {
+      if (target.emulation !== null) return target.emulation.abort();
+      return this.module.abort?.(target) ?? false;
+    }
+    if (target.state !== IoState.QUEUED) return false;
+    if (this.context.unqueue(this, target) === null) {
+      let before: BdevIo | null = null;
+      let io = this.nomemHead;
+      while (io !== null && io !== target) {
+        before = io;
+        io = io.next;
+      }
+      if (io === null) return false;
+      this.unlinkNomem(target, before);
+    }
+    this.finishUnstarted(target, IoStatus.ABORTED);
+    return true;
+  }
+
+  // --- for the device ---
+
+  /** The bdev is being removed: new I/O is refused, queued I/O aborted; what is with the module ends as it ends. */
+  retire(): void {
+    this.gate |= REMOVED;
+    this.abortQueued();
+  }
+
+  setHistogram(histogram: Histogram | null): void {
+    this.histogram = histogram;
+    if (histogram === null) this.after &= ~HISTOGRAM;
+    else this.after |= HISTOGRAM;
+  }
+  get latencies(): Histogram | null {
+    return this.histogram;
+  }
+
+  /** For the service: the reference that {@link put} gives back. */
+  hold(held: IoChannel<BdevChannel>): void {
+    this.held = held;
+  }
+
   /** Gives the channel back. In-flight I/O must have completed. */
-  put(): void;
+  put(): void {
+    this.held!.put();
+  }
+
+  /** For the service: the last reference is gone. */
+  destroy(): void {
+    if (
+      this.outstanding + this.emulated + this.resets > 0 ||
+      this.nomemHead !== null ||
+      this.context.unqueue(this, null) !== null
+    )
+      throw new Error(`the channel of bdev ${this.device.description.name} was put with I/O in flight`);
+    this.nomemPoller?.unregister();
+    this.nomemPoller = null;
+    this.module.destroy();
+  }
+
+  // --- I/O in one call: 0, or a negative errno (ENOMEM: no I/O object now) and then no callback ---
+
+  private launch(io: BdevIo): number {
+    const result = this.submit(io);
+    if (result !== 0) this.context.give(io);
+    return result;
+  }
+
+  private prepare(
+    type: number,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): BdevIo | null {
+    const io = this.getIo();
+    if (io === null) return null;
+    io.type = type;
+    io.offset_blocks = offset_blocks;
+    io.num_blocks = num_blocks;
+    io.owner = owner;
+    io.ownerIndex = ownerIndex;
+    return io;
+  }
+
+  private withPlace(
+    type: number,
+    region: number,
+    offset: number,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): number {
+    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
+    if (io === null) return Errno.ENOMEM;
+    io.region = region;
+    io.offset = offset;
+    io.length = num_blocks * this.block_size;
+    return this.launch(io);
+  }
+
+  private withPieces(
+    type: number,
+    iovs: IoVec,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): number {
+    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
+    if (io === null) return Errno.ENOMEM;
+    io.iovs = iovs;
+    return this.launch(io);
+  }
+
+  private withoutData(
+    type: number,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): number {
+    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
+    return io === null ? Errno.ENOMEM : this.launch(io);
+  }
+
+  /** Reads to a place; region -1 leaves it to the layer or the module. */
+  readBlocks(
+    region: number,
+    offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.withPlace(IoType.READ, region, offset, at, blocks, owner, index);
+  }
+  readvBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withPieces(IoType.READ, iovs, at, blocks, owner, index);
+  }
+  writeBlocks(
+    region: number,
+    offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.withPlace(IoType.WRITE, region, offset, at, blocks, owner, index);
+  }
+  writevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withPieces(IoType.WRITE, iovs, at, blocks, owner, index);
+  }
+  compareBlocks(
+    region: number,
+    offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.withPlace(IoType.COMPARE, region, offset, at, blocks, owner, index);
+  }
+  comparevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withPieces(IoType.COMPARE, iovs, at, blocks, owner, index);
+  }
+  writeZeroesBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.WRITE_ZEROES, at, blocks, owner, index);
+  }
+  unmapBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.UNMAP, at, blocks, owner, index);
+  }
+  flushBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.FLUSH, at, blocks, owner, index);
+  }
+  /** Copies within the device; the ranges may overlap. */
+  copyBlocks(to: number, from: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    const io = this.prepare(IoType.COPY, to, blocks, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.src_offset_blocks = from;
+    return this.launch(io);
+  }
+  /** Resets the device: on every reactor, I/O is aborted or drained. */
+  reset(owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.RESET, 0, 0, owner, index);
+  }
+  /** Aborts an I/O of this channel: SUCCESS and cdw0 0 if it will end ABORTED, else FAILED and cdw0 1. */
+  abort(target: BdevIo, owner: BdevIoOwner, index = 0): number {
+    const io = this.prepare(IoType.ABORT, 0, 0, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.target = target;
+    return this.launch(io);
+  }
 }

@@ -30,7 +30,10 @@ export interface BdevDescription {
   readonly md_size: number;
   readonly md_interleave: boolean;
   readonly dif_type: number;
-  /** The module answers a read that brings no buffer with a place in its own memory. */
+  /**
+   * The module answers a read that brings no buffer with a place in its own memory: region and offset of the I/O,
+   * or, if the data are in several pieces there, its iovs. Valid until the I/O is freed.
+   */
   readonly reads_in_place: boolean;
   /** What the module's reactor half needs: cloneable, shared memory included. */
   readonly context: unknown;

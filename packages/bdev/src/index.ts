@@ -1,6 +1,14 @@
 export { BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
+export { BdevService, getBdevService, registerReactorModule } from './bdev-service.ts';
 export { BdevChannel } from './channel.ts';
+export type { ClaimOptions, ClaimType } from './claim-control.ts';
 export type { BdevDescription, BdevSpec } from './description.ts';
+export type { BdevDescriptor, BdevEvent, BdevOpenOptions } from './entry-control.ts';
+export { BdevError } from './errors.ts';
+export { copyFromIo, copyToIo, ioEquals } from './gather.ts';
+export { defaultHistogram, Histogram, type HistogramOptions } from './histogram.ts';
+export { type BdevInfo, supportedIoTypes } from './info.ts';
+export { addIoStat, type IoStatJson, ioStatJson, newIoStat, type StatResetMode } from './io-stat.ts';
 export { Errno, IoStatus, ioErrorNames } from './io-status.ts';
 export {
   IO_TYPE_COUNT,
@@ -11,6 +19,7 @@ export {
   MODIFYING_TYPES,
 } from './io-type.ts';
 export { IoVec } from './iovec.ts';
+export { Memory } from './memory.ts';
 export type {
   BdevInstance,
   BdevModule,
@@ -18,3 +27,12 @@ export type {
   BdevReactorModule,
   ModuleChannel,
 } from './module.ts';
+export { checkBlockSize, checkNumber, uuidOf } from './naming-control.ts';
+export { type BdevOptions, defaultBdevOptions, ZERO_BYTES } from './options.ts';
+export type { BdevControlPlugin, BdevPluginContext } from './plugin-control.ts';
+export { type BdevNotification, BdevRegistry, type ConfigCall } from './registry-control.ts';
+export { type RpcRegistrar, registerBdevRpcs } from './rpc-control.ts';
+export type { BdevIoWaiter } from './thread-context.ts';
+
+/** The layer's plugin for reactors: before those of the modules. */
+export const bdevReactorEntry: string = new URL('./reactor.js', import.meta.url).href;

@@ -94,7 +94,7 @@ export class BufferPool {
     return -1;
   }
 
-  /** Gives a buffer back. Those who wait are told at once, first come first served, one for each buffer. */
+  /** Gives a buffer back. Those who wait are told at once, first come first served, until it is taken. */
   put(offset: number): void {
     const options = this.options;
     if (offset < this.largeStart) {
@@ -104,7 +104,15 @@ export class BufferPool {
       if (this.largeTop === options.large_count) throw new RangeError(`buffer ${offset} was freed twice`);
       this.large[this.largeTop++] = (offset - this.largeStart) / options.large_bytes;
     }
-    if (this.waiters.length > 0) this.waiters.shift()!.bufferAvailable();
+    if (this.waiters.length > 0) this.tellWaiters(offset < this.largeStart);
+  }
+
+  /** Tells those who wait until somebody has taken what came free: some may need the other size. */
+  private tellWaiters(small: boolean): void {
+    for (let left = this.waiters.length; left > 0; left--) {
+      if ((small ? this.smallTop : this.largeTop) === 0) return;
+      this.waiters.shift()!.bufferAvailable();
+    }
   }
 
   /** Asks to be told, once, when a buffer is given back. */

@@ -1,3 +1,5 @@
+import { native } from '@spdk-ts/native';
+
 /**
  * Memory that I/O may touch. A place in it is two numbers, a region's id and a byte offset; an address is
  * needed only where the kernel is told about it. Ids are the same on every thread of a process.
@@ -21,7 +23,7 @@ export class RegionTable {
   private static readonly empty = new Uint8Array(0);
 
   /** Registers a region. Throws RangeError if the id is taken or out of bounds. */
-  add(id: number, bytes: Uint8Array, address = 0): Region {
+  add(id: number, bytes: Uint8Array, address = native?.addressOf(bytes) ?? 0): Region {
     if (!Number.isInteger(id) || id < 0 || id >= MAX_REGIONS)
       throw new RangeError(`region id ${id} is not in 0 … ${MAX_REGIONS - 1}`);
     if (this.regions[id] !== undefined) throw new RangeError(`region id ${id} is in use`);

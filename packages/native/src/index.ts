@@ -6,7 +6,40 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** The addon's calls. Each throws a RangeError or TypeError for a wrong argument, an Error for a failed call. */
+/** A ring as io_uring_setup made it: mapped memory, and where its fields are in it (bytes). */
+export interface RingMemory {
+  readonly fd: number;
+  readonly features: number;
+  readonly rings: ArrayBuffer;
+  readonly sqes: ArrayBuffer;
+  readonly sqEntries: number;
+  readonly cqEntries: number;
+  readonly sqHead: number;
+  readonly sqTail: number;
+  readonly sqFlags: number;
+  readonly sqDropped: number;
+  readonly sqArray: number;
+  readonly cqHead: number;
+  readonly cqTail: number;
+  readonly cqOverflow: number;
+  readonly cqFlags: number;
+  readonly cqes: number;
+}
+
+/** Options of {@link Native.socketOption}. */
+export type SocketOption =
+  | 'noDelay'
+  | 'quickAck'
+  | 'userTimeout_ms'
+  | 'sendBuffer'
+  | 'receiveBuffer'
+  | 'priority'
+  | 'busyPoll_us';
+
+/**
+ * The addon's calls. Each throws a RangeError or TypeError for a wrong argument, and an Error whose `code` is the
+ * errno, as text, for a failed system call.
+ */
 export interface Native {
   /** Binds the calling thread to one CPU (sched_setaffinity). */
   pinThread(cpu: number): void;
@@ -16,12 +49,69 @@ export interface Native {
   threadId(): number;
   /** What ps and top show for the calling thread, 15 bytes at most. */
   nameThread(name: string): void;
+  /** The descriptor that is readable when the thread's event loop has something to do. */
+  backendFd(): number;
+  /** How long the thread's event loop may sleep, ms: -1 without limit. */
+  backendTimeout(): number;
+
   /** A second descriptor of the same open file or socket (F_DUPFD_CLOEXEC). */
   duplicate(fd: number): number;
+  closeFd(fd: number): void;
   /** flock(LOCK_EX | LOCK_NB): false if another process holds the lock. */
   lockFile(fd: number): boolean;
   /** fallocate(PUNCH_HOLE | KEEP_SIZE): offset and length in bytes. */
   punchHole(fd: number, offset: number, length: number): void;
+  /** An eventfd: a counter that is readable when it is not zero. */
+  eventFd(): number;
+  signalEventFd(fd: number): void;
+  /** Sets it to zero: true if it was not. */
+  drainEventFd(fd: number): boolean;
+  /** O_DIRECT for an open file: false if its file system refuses. `on` is 0 or 1. */
+  setDirect(fd: number, on: number): boolean;
+  /** Logical block size and bytes of a block device, null for anything else. */
+  blockDevice(fd: number): { logical_block_size: number; bytes: number } | null;
+
+  /** Reserves zeroed memory that is committed as it is touched. Returns its handle, good in every thread. */
+  allocateMemory(bytes: number): number;
+  /** The memory as an ArrayBuffer of this thread, 4 GiB at most. */
+  attachMemory(handle: number): ArrayBuffer;
+  memoryAddress(handle: number): number;
+  /** Gives the memory back once the last ArrayBuffer over it is gone. */
+  releaseMemory(handle: number): void;
+  /** Gives whole pages of a range back to the kernel; the range's pages read as zeroes. */
+  discardMemory(handle: number, offset: number, length: number): void;
+  addressOf(view: ArrayBufferView | ArrayBuffer): number;
+
+  ringSetup(entries: number, cqEntries: number, flags: number): RingMemory;
+  /** io_uring_enter: what it returns, or a negative errno. `timeout_ns` bounds the wait; -1: no bound. */
+  ringEnter(fd: number, toSubmit: number, minComplete: number, flags: number, timeout_ns: number): number;
+  /** io_uring_register: what it returns, or a negative errno. */
+  ringRegister(fd: number, opcode: number, argument: ArrayBufferView | null, count: number): number;
+  /** Watches an eventfd from the thread's event loop; `callback` is called once for each start. */
+  ringWatch(fd: number, callback: () => void): unknown;
+  ringWatchStart(watch: unknown): void;
+  ringWatchStop(watch: unknown): void;
+
+  /** A listening TCP socket. `address` is numeric. */
+  socketListen(address: string, port: number, backlog: number): number;
+  /** A TCP socket whose connection is under way. */
+  socketConnect(address: string, port: number): number;
+  /** how: 0 receive, 1 send, 2 both. */
+  socketShutdown(fd: number, how: number): void;
+  /** False if the system does not have the option. */
+  socketOption(fd: number, name: SocketOption, value: number): boolean;
+  /** The pending error, a positive errno or 0. */
+  socketError(fd: number): number;
+  socketPeer(fd: number): { address: string; port: number };
+  socketName(fd: number): { address: string; port: number };
+
+  /** One thread's memory regions for {@link batchRun}. */
+  batchTable(): unknown;
+  batchRegion(table: unknown, region: number, bytes: Uint8Array | null): void;
+  /** Carries out `count` operations (see env's Batch for their layout). Returns how many were out of bounds. */
+  batchRun(table: unknown, descriptors: Float64Array, count: number): number;
+  /** CRC32C of bytes[start … end), continued from `crc` (0 at first). */
+  crc32c(bytes: Uint8Array, start: number, end: number, crc: number): number;
 }
 
 function load(): { native: Native | null; why: string } {

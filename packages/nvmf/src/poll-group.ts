@@ -1,28 +1,266 @@
 import type { Reactor, Thread } from '@spdk-ts/reactor';
+import { CommandAborts } from './abort.ts';
+import { executeAdmin } from './admin-commands.ts';
+import type { AdminSession } from './admin-session.ts';
+import type { NvmfController } from './controller.ts';
+import { FabricsCommands } from './fabrics.ts';
+import { IoCommands } from './io-commands.ts';
+import { MemoryQueue } from './memory-queue.ts';
+import { Message } from './messages.ts';
 import type { NvmfQpair } from './qpair.ts';
 import type { NvmfRequest } from './request.ts';
+import type { QpairGone, TargetSnapshot } from './snapshot.ts';
+import { Status } from './status.ts';
+import type { SubsystemView } from './subsystem-view.ts';
+import type { NvmfTransport, TransportOptions } from './transport.ts';
 
-// CONTRACT ONLY until the group is written: names and meaning hold.
-export declare class NvmfPollGroup {
+const FABRICS = 0x7f;
+/** Bits of a status that say what went wrong: all but DNR and M. */
+const CODE = 0x7ff;
+
+/**
+ * A reactor's share of the target: its queue pairs, its half of every controller, its view of every subsystem.
+ * Everything here is touched by this reactor alone.
+ */
+export class NvmfPollGroup {
   readonly reactor: Reactor;
   readonly thread: Thread;
+  readonly qpairs = new Set<NvmfQpair>();
+  /** By number. */
+  readonly controllers = new Map<number, NvmfController>();
+  readonly subsystems = new Map<number, SubsystemView>();
+  readonly transports = new Map<string, { transport: NvmfTransport; options: TransportOptions }>();
+  readonly memory: MemoryQueue;
+  readonly io: IoCommands;
+  readonly aborts: CommandAborts;
+  target: TargetSnapshot = { firmware_revision: '0', crdt: [0, 0, 0] };
+  /** When the target started here, ticks. */
+  readonly started: number;
+
+  /** Queue pairs of each kind since the start, and I/O commands completed. */
+  admin_qpairs = 0;
+  io_qpairs = 0;
+  completed_nvme_io = 0;
+
+  private readonly fabrics: FabricsCommands;
+  private transportList: NvmfTransport[] = [];
+  private qpairIds = 0;
+
+  constructor(reactor: Reactor) {
+    this.reactor = reactor;
+    this.started = reactor.now;
+    this.memory = new MemoryQueue(reactor.buffers);
+    this.io = new IoCommands(this);
+    this.aborts = new CommandAborts(this);
+    this.fabrics = new FabricsCommands(this);
+    this.thread = reactor.createThread(`nvmf_tgt_poll_group_${String(reactor.index).padStart(3, '0')}`);
+    reactor.onMessage(Message.ABORT, (m, from) => this.abortFor(m[1]!, m[2]!, m[3]!, m[4]!, from));
+    reactor.onMessage(Message.ABORTED, (m) => this.aborts.answered(m[1]!, m[2]! !== 0));
+    reactor.onMessage(Message.DISCONNECT, (m) =>
+      this.controllers.get(m[1]!)?.disconnect(m[2]! !== 0, 'the controller ends it'),
+    );
+  }
+
+  // --- for transports ---
+
+  /** For transports: an id for a new queue pair, unique on this reactor. */
+  nextQpairId(): number {
+    return ++this.qpairIds;
+  }
+
   /** For transports: a new queue pair is served by this group from now on. */
-  addQpair(qpair: NvmfQpair): void;
-  /** For transports: its connection is gone and no request of it executes any more. */
-  removeQpair(qpair: NvmfQpair): void;
+  addQpair(qpair: NvmfQpair): void {
+    this.qpairs.add(qpair);
+  }
+
+  /**
+   * For transports, once, when a queue pair begins to end, whoever began it: sets {@link NvmfQpair.disconnecting}.
+   * Commands that would wait for ever (Asynchronous Event Requests) are completed, into nothing.
+   */
+  qpairClosing(qpair: NvmfQpair): void {
+    qpair.disconnecting = true;
+    if (qpair.qid === 0) qpair.controller?.admin?.close();
+  }
+
+  /**
+   * For transports: its connection is gone, no request of it executes any more, and each was given to
+   * {@link releaseRequest}.
+   */
+  removeQpair(qpair: NvmfQpair): void {
+    if (!this.qpairs.delete(qpair)) return;
+    const { controller, qid } = qpair;
+    if (controller === null) return;
+    controller.qpairs.delete(qid);
+    if (qid === 0) {
+      controller.admin?.close();
+      controller.admin = null;
+      // The association is over: its other queues have no meaning.
+      this.disconnectEverywhere(controller, false, 'the admin queue is gone');
+    }
+    if (controller.qpairs.size === 0) this.controllers.delete(controller.id);
+    const gone: QpairGone = { controller: controller.id, qid };
+    this.reactor.control.notify('nvmf', 'qpairGone', gone);
+  }
+
   /**
    * For transports: a command has arrived, with its data where it brings some (data to the host needs no memory
-   * yet). Answered by {@link NvmfQpair.sendCompletion}, never inside this call... except for commands that
-   * fail or complete at once: the transport must bear both.
+   * yet). Answered by {@link NvmfQpair.sendCompletion}, later or, for commands that fail or complete at once,
+   * inside this call: the transport must bear both. Counts {@link NvmfQpair.outstanding} and moves sqhd.
    */
-  execute(request: NvmfRequest): void;
+  execute(request: NvmfRequest): void {
+    this.begin(request);
+    const { qpair } = request;
+    const { controller } = qpair;
+    if (qpair.disconnecting) this.complete(request, Status.ABORTED_SQ_DELETION);
+    else if (request.opcode === FABRICS) this.fabrics.execute(request);
+    else if (controller === null || !controller.state.ready) this.complete(request, Status.SEQUENCE_ERROR);
+    else if (qpair.qid !== 0) this.io.execute(request, controller);
+    else if (controller.admin !== null) executeAdmin(controller.admin, request);
+    else this.complete(request, Status.SEQUENCE_ERROR);
+  }
+
+  /**
+   * For transports: a command that cannot be executed (its SGL is wrong, its data did not arrive) ends with this
+   * status, as one that was executed.
+   */
+  fail(request: NvmfRequest, status: number): void {
+    this.begin(request);
+    this.complete(request, status);
+  }
+
   /** For transports: what a command transfers and how, before its data is fetched: sets transfer only. */
-  classify(request: NvmfRequest): void;
+  classify(request: NvmfRequest): void {
+    // Opcode bits 1:0; of Fabrics commands FCTYPE bits 1:0, which lies in the low byte of the NSID's dword.
+    request.transfer = (request.opcode === FABRICS ? request.nsid : request.opcode) & 3;
+  }
+
   /**
    * Gives a request memory of `length` bytes from the reactor's buffers: false if there is none now, and then
-   * `retry` is called later, in order.
+   * `retry` is called later, in order, when the request has its memory. Throws RangeError if no buffer is that large.
    */
-  allocate(request: NvmfRequest, length: number, retry: (request: NvmfRequest) => void): boolean;
-  /** Frees what the request holds (buffer, bdev I/O). */
-  releaseRequest(request: NvmfRequest): void;
+  allocate(request: NvmfRequest, length: number, retry: (request: NvmfRequest) => void): boolean {
+    return this.memory.allocate(request, length, retry);
+  }
+
+  /** Frees what the request holds (buffer, bdev I/O), and ends its wait for memory if it still waits. */
+  releaseRequest(request: NvmfRequest): void {
+    if (request.io !== null) {
+      request.io.free();
+      request.io = null;
+      const subsystem = request.qpair.controller!.subsystem;
+      subsystem.held--;
+      if (subsystem.paused) subsystem.drained();
+    }
+    if (request.ownBuffer >= 0 || this.memory.length > 0) this.memory.release(request);
+    request.region = -1;
+    request.iovs = null;
+  }
+
+  // --- for the controller ---
+
+  private begin(request: NvmfRequest): void {
+    const { qpair } = request;
+    request.executing = true;
+    qpair.outstanding++;
+    if (qpair.sqFlowControlDisabled || qpair.sqSize === 0) return;
+    qpair.sqhd = qpair.sqhd + 1 === qpair.sqSize ? 0 : qpair.sqhd + 1;
+  }
+
+  /** A command has ended, with a status. */
+  complete(request: NvmfRequest, status: number): void {
+    const { qpair } = request;
+    request.status = status;
+    request.executing = false;
+    qpair.outstanding--;
+    if (status !== 0) this.failed(request);
+    qpair.sendCompletion(request);
+  }
+
+  /** Adds a failed command to its controller's error log. */
+  private failed(request: NvmfRequest): void {
+    const { qpair, status } = request;
+    const code = status & CODE;
+    if (qpair.controller === null || request.opcode === FABRICS) return;
+    if (code === Status.ABORTED || code === Status.ABORTED_SQ_DELETION || code === Status.SEQUENCE_ERROR)
+      return;
+    const lba = qpair.qid === 0 ? 0 : request.cdw(10);
+    qpair.controller.state.logError(qpair.qid, request.cid, status, request.nsid, lba, request.opcode);
+  }
+
+  /** A command waits for something that may never come: it does not count as outstanding meanwhile. */
+  park(request: NvmfRequest): void {
+    request.qpair.outstanding--;
+  }
+  unpark(request: NvmfRequest): void {
+    request.qpair.outstanding++;
+  }
+
+  /** Options of a transport, as nvmf_create_transport has them. */
+  transportOptions(trtype: string): TransportOptions {
+    const found = this.transports.get(trtype);
+    if (found === undefined) throw new Error(`reactor ${this.reactor.index} has no transport ${trtype}`);
+    return found.options;
+  }
+
+  countQpair(qid: number): void {
+    if (qid === 0) this.admin_qpairs++;
+    else this.io_qpairs++;
+  }
+
+  /** Ends queue pairs of a controller on every reactor: all, or those for I/O only. */
+  disconnectEverywhere(controller: NvmfController, ioOnly: boolean, reason: string): void {
+    const { state } = controller;
+    if (!ioOnly) state.close();
+    const told = new Set([this.reactor.index]);
+    for (let qid = 0; qid < state.maxQueues; qid++) {
+      const reactor = state.reactorOf(qid);
+      if (reactor < 0 || told.has(reactor)) continue;
+      told.add(reactor);
+      this.reactor.sendMessage(reactor, Message.DISCONNECT, controller.id, ioOnly ? 1 : 0);
+    }
+    controller.disconnect(ioOnly, reason);
+  }
+
+  sendAbort(reactor: number, controller: number, sqid: number, cid: number, token: number): void {
+    this.reactor.sendMessage(reactor, Message.ABORT, controller, sqid, cid, token);
+  }
+
+  private abortFor(id: number, sqid: number, cid: number, token: number, from: number): void {
+    const answer = (aborted: boolean): void =>
+      this.reactor.sendMessage(from, Message.ABORTED, token, aborted ? 1 : 0);
+    const controller = this.controllers.get(id);
+    if (controller === undefined) answer(false);
+    else this.aborts.abort(controller, sqid, cid, answer);
+  }
+
+  /** Asks the control thread for the discovery log page as this host may see it. */
+  discoveryLog(session: AdminSession, request: NvmfRequest, answer: (page: Uint8Array) => void): void {
+    const { hostnqn, hostid } = session.controller;
+    const { listenAddress } = session.qpair;
+    this.reactor.control.call('nvmf', 'discoveryLog', { hostnqn, hostid, address: listenAddress }).then(
+      (page) => this.thread.send(() => answer(page as Uint8Array)),
+      () => this.thread.send(() => this.complete(request, Status.INTERNAL_ERROR)),
+    );
+  }
+
+  // --- for the reactor's service ---
+
+  addTransport(transport: NvmfTransport, options: TransportOptions): void {
+    this.transports.set(transport.trtype, { transport, options });
+    this.transportList = [...this.transports.values()].map((entry) => entry.transport);
+  }
+
+  removeTransports(): NvmfTransport[] {
+    const list = this.transportList;
+    this.transportList = [];
+    this.transports.clear();
+    return list;
+  }
+
+  poll(): number {
+    let work = this.memory.poll();
+    const transports = this.transportList;
+    for (let i = 0; i < transports.length; i++) work += transports[i]!.poll();
+    return work;
+  }
 }

@@ -14,4 +14,5 @@ export type {
   ThreadStats,
 } from './statistics.ts';
 export { Thread } from './thread.ts';
+export { defaultUring, Uring, type UringHandler, UringOp, type UringOptions } from './uring.ts';
 export { WorkerHost, type WorkerHostOptions } from './worker-host.ts';

@@ -1,5 +1,6 @@
 import { TICKS_PER_MS, TICKS_PER_US } from '@spdk-ts/env';
 import type { Reactor } from './reactor.ts';
+import type { Uring } from './uring.ts';
 
 /**
  * `adaptive`: spin while there is work and for a short while after, then sleep until something happens.
@@ -45,9 +46,12 @@ export class NodeLoop {
   private timer: NodeJS.Timeout | null = null;
   private idleSince = 0;
   private armed = false;
+  /** The reactor's ring, where it has one: entered once in each iteration. */
+  private readonly ring: Uring | null;
 
   constructor(reactor: Reactor, mode: ReactorMode, state: Int32Array) {
     this.reactor = reactor;
+    this.ring = reactor.ring;
     this.mode = mode;
     this.state = state;
   }
@@ -77,6 +81,7 @@ export class NodeLoop {
   }
 
   private setAwake(): void {
+    if (this.ring?.armed) this.ring.disarmSleep();
     if (this.timer !== null) {
       clearTimeout(this.timer);
       this.timer = null;
@@ -91,12 +96,12 @@ export class NodeLoop {
     const start = reactor.clock.now();
     this.state[STATE_HEARTBEAT_MS] = (start / TICKS_PER_MS) & 0x7fff_ffff;
     let now = start;
-    let work = reactor.pollOnce(now);
+    let work = this.iterate(now);
     let total = work;
     while (work > 0 && now - start < TURN_TICKS) {
       for (let i = 0; i < BURST && work > 0; i++) {
         now = reactor.clock.now();
-        work = reactor.pollOnce(now);
+        work = this.iterate(now);
         total += work;
       }
     }
@@ -104,6 +109,13 @@ export class NodeLoop {
     if (this.mayStaySleeping(now)) return;
     setImmediate(this.turn);
   };
+
+  /** One iteration: what the ring has completed first, so that the pollers see it. */
+  private iterate(now: number): number {
+    if (this.ring === null) return this.reactor.pollOnce(now);
+    const completed = this.ring.enter();
+    return completed + this.reactor.pollOnce(now) + this.ring.pending;
+  }
 
   /** Goes to sleep if it is time to. False if there is a reason to poll on. */
   private mayStaySleeping(now: number): boolean {
@@ -114,7 +126,7 @@ export class NodeLoop {
     if (due_ms <= 0) return false;
     // Announce the sleep first, then look again: a sender looks at the announcement after it has pushed.
     Atomics.store(this.state, STATE_SLEEPING, ASLEEP);
-    if (reactor.hasPending) {
+    if (reactor.hasPending || this.ring?.armSleep()) {
       Atomics.store(this.state, STATE_SLEEPING, AWAKE);
       return false;
     }

@@ -1,4 +1,5 @@
-import { BufferPool, type BufferPoolOptions } from '@spdk-ts/env';
+import type { BufferPoolOptions } from '@spdk-ts/env';
+import { allocateBuffers } from './buffer-memory.ts';
 import type { ReactorPlugin, ReactorService } from './control-link.ts';
 import type { Reactor } from './reactor.ts';
 import { reactorStats, threadChannels, threadPollers, threadStats } from './statistics.ts';
@@ -56,10 +57,10 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
       ...reactor.buffers.options,
     }),
     setPool: (options: BufferPoolOptions) => {
-      const memory = new Uint8Array(new SharedArrayBuffer(BufferPool.size(options)));
-      reactor.buffers.reconfigure(memory, options);
+      const memory = allocateBuffers(options);
+      reactor.buffers.reconfigure(memory.bytes, options);
       reactor.regions.remove(reactor.index);
-      reactor.regions.add(reactor.index, memory);
+      reactor.regions.add(reactor.index, memory.bytes, memory.address);
     },
     setCpumask: ({ id, cores }: { id: number; cores: number[] }) => {
       const thread = reactor.threads.find((other) => other.id === id);

@@ -2,6 +2,7 @@ import type { BufferPool, Clock, MessageRing, Random, RegionTable } from '@spdk-
 import { MESSAGE_ARGUMENTS } from '@spdk-ts/env';
 import type { ControlLink, ReactorService } from './control-link.ts';
 import { Thread } from './thread.ts';
+import type { Uring } from './uring.ts';
 
 /** Kinds of ring messages: each package takes numbers from a range of its own (see HACKING.md). */
 export const MESSAGE_KINDS = 256;
@@ -28,6 +29,7 @@ export interface ReactorParts {
   readonly inbound: readonly (MessageRing | undefined)[];
   /** Rings from this reactor to each other one. */
   readonly outbound: readonly (MessageRing | undefined)[];
+  readonly ring?: Uring | null;
   /** Wakes another reactor if it sleeps. */
   readonly wakeOther: (reactor: number) => void;
   /** A process-wide counter for ids of logical threads: returns the next. */
@@ -59,6 +61,8 @@ export class Reactor {
   now: number;
   busy_ticks = 0;
   idle_ticks = 0;
+  /** The thread's io_uring, or null on the portable path. */
+  readonly ring: Uring | null;
   /** Called by {@link wake}: ends a sleep of the loop that drives this reactor. */
   onWake: (() => void) | null = null;
 
@@ -82,6 +86,7 @@ export class Reactor {
     this.regions = parts.regions;
     this.buffers = parts.buffers;
     this.control = parts.control;
+    this.ring = parts.ring ?? null;
     this.now = parts.clock.now();
   }
 

@@ -6,6 +6,7 @@ import { CallLink, type CallPort } from './call-link.ts';
 import type { ControlService } from './control-link.ts';
 import type { ReactorHost, ReactorInfo } from './host.ts';
 import { type ReactorMode, STATE_HEARTBEAT_MS, STATE_SLEEPING, STATE_WORDS } from './node-loop.ts';
+import type { UringOptions } from './uring.ts';
 import type { ReactorWorkerData } from './worker-main.ts';
 
 const RING_CAPACITY = 1024;
@@ -20,6 +21,8 @@ export interface WorkerHostOptions {
   readonly mode?: ReactorMode;
   readonly seed?: number;
   readonly pool?: BufferPoolOptions;
+  /** Sizes of each reactor's io_uring; null for the portable path. */
+  readonly uring?: UringOptions | null;
   /** URLs of modules whose default export is a ReactorPlugin, in the order they start. */
   readonly plugins: readonly string[];
   /** Called if a reactor throws or ends by itself. The default logs the stack and ends the process. */
@@ -69,6 +72,7 @@ export class WorkerHost implements ReactorHost {
       epoch_ms: performance.timeOrigin,
       seed: options.seed ?? 1,
       pool: options.pool ?? defaultBufferPool,
+      uring: options.uring ?? null,
       states: options.cores.map(() => new SharedArrayBuffer(STATE_WORDS * 4)),
       threadIds: new SharedArrayBuffer(4),
       log: logState(),

@@ -4,11 +4,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { BufferPool, MessageRing, Random, RegionTable, systemClock } from '@spdk-ts/env';
 import { adoptLogState, Logger } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
+import { allocateBuffers } from './buffer-memory.ts';
 import { CallLink, type CallPort } from './call-link.ts';
 import type { ReactorPlugin } from './control-link.ts';
 import { NodeLoop, type ReactorMode, wakeLoop } from './node-loop.ts';
 import { Reactor } from './reactor.ts';
 import { callService, startServices } from './reactor-service.ts';
+import { Uring, type UringOptions } from './uring.ts';
 
 /** What the control thread hands to a reactor's worker. */
 export interface ReactorWorkerData {
@@ -23,10 +25,23 @@ export interface ReactorWorkerData {
   /** rings[from][to] */
   readonly rings: (SharedArrayBuffer | null)[][];
   readonly states: SharedArrayBuffer[];
+  /** Sizes of the reactor's io_uring; null: the portable path. */
+  readonly uring: UringOptions | null;
   readonly threadIds: SharedArrayBuffer;
   readonly log: SharedArrayBuffer;
   /** URLs of modules whose default export is a ReactorPlugin. */
   readonly plugins: readonly string[];
+}
+
+/** The reactor's ring, or null where it is not wanted or the system does not allow one. */
+function openRing(data: ReactorWorkerData, log: Logger, onWake: () => void): Uring | null {
+  if (data.uring === null || native === null) return null;
+  try {
+    return new Uring(native, onWake, data.uring);
+  } catch (error) {
+    log.warn(`reactor ${data.index} has no io_uring: ${(error as Error).message}; the portable path is used`);
+    return null;
+  }
 }
 
 async function main(): Promise<void> {
@@ -47,8 +62,8 @@ async function main(): Promise<void> {
     memory == null ? undefined : new MessageRing(memory);
 
   const regions = new RegionTable();
-  const memory = new Uint8Array(new SharedArrayBuffer(BufferPool.size(data.pool)));
-  regions.add(data.index, memory);
+  const memory = allocateBuffers(data.pool);
+  regions.add(data.index, memory.bytes, memory.address);
 
   let reactor: Reactor;
   const link = new CallLink(parentPort as CallPort, (service, method, params) => {
@@ -62,8 +77,9 @@ async function main(): Promise<void> {
     clock: systemClock(data.epoch_ms),
     random: new Random(data.seed + data.index),
     regions,
-    buffers: new BufferPool(data.index, memory, data.pool),
+    buffers: new BufferPool(data.index, memory.bytes, data.pool),
     control: link,
+    ring: openRing(data, log, () => reactor.wake()),
     inbound: data.rings.map((row) => ring(row[data.index])),
     outbound: data.rings[data.index]!.map(ring),
     wakeOther: (other) => wakeLoop(states[other]!),

@@ -3,6 +3,9 @@ import type { RegionTable } from '@spdk-ts/env';
 import type { PosixSockGroup } from './posix-group.ts';
 import type { Sock, SockAddress, SockOwner } from './sock.ts';
 
+/** How long a connection is silent before the kernel asks whether the peer is still there. */
+const KEEP_ALIVE_MS = 30_000;
+
 /** A connection over node:net. */
 export class PosixSock implements Sock {
   readonly id: number;
@@ -55,6 +58,8 @@ export class PosixSock implements Sock {
     this.peer = addresses.peer;
     this.rx = new Uint8Array(group.options.receive_bytes);
     socket.setNoDelay(true);
+    // A peer that vanished without a word is noticed even where no protocol above asks for signs of life.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Uint8Array) => this.take(chunk));
     socket.on('connect', () => {
       this.connected = true;
@@ -70,10 +75,18 @@ export class PosixSock implements Sock {
       this.ended = true;
       group.tell(this);
     });
+    if (socket.destroyed) {
+      // It was over before anybody served it: its 'close' has been, or finds the handler above.
+      this.ended = true;
+      group.tell(this);
+    }
+    // An accepted socket is paused until somebody serves it.
+    socket.resume();
   }
 
   /** New bytes from the event loop. */
   private take(chunk: Uint8Array): void {
+    if (this.closed) return;
     if (this.backlog.length > 0) this.backlog.push(chunk);
     else {
       const rest = this.place(chunk);

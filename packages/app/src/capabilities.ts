@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, platform } from 'node:os';
+import { native, nativeUnavailable } from '@spdk-ts/native';
+
+/** One thing that this process can or cannot do, and why not. */
+export interface Capability {
+  readonly name: string;
+  readonly available: boolean;
+  readonly reason?: string;
+}
+
+function capability(name: string, why: string): Capability {
+  return why === '' ? { name, available: true } : { name, available: false, reason: why };
+}
+
+/** What was found on this machine: nothing here is needed, everything here makes something faster. */
+export function capabilities(): Capability[] {
+  const addon = native === null ? `needs the native addon, which is ${nativeUnavailable}` : '';
+  return [
+    capability('native_addon', nativeUnavailable),
+    capability('cpu_pinning', addon),
+    capability('connection_spreading', addon),
+    capability('hole_punching', addon),
+    capability('sock_posix', ''),
+    capability('sock_uring', 'this version has no io_uring data path'),
+    capability('bdev_file', ''),
+  ];
+}
+
+/** The start-up lines that say which I/O paths are used. */
+export function describeCapabilities(): string[] {
+  const all = capabilities();
+  const present = all.filter((one) => one.available).map((one) => one.name);
+  const absent = all.filter((one) => !one.available);
+  const lines = [`I/O paths: ${present.join(', ')}`];
+  if (native === null) lines.push(`native addon: ${nativeUnavailable}; the portable path is used`);
+  else for (const { name, reason } of absent) lines.push(`${name} is not available: ${reason}`);
+  return lines;
+}
+
+/** Number of CPUs that the process may use. */
+export const cpuCount = (): number => availableParallelism();
+
+/** A core's time in interrupts, kernel and user space, clock ticks, from /proc/stat; zeroes elsewhere. */
+export function coreTimes(lcore: number): { irq: number; sys: number; usr: number } {
+  const zero = { irq: 0, sys: 0, usr: 0 };
+  if (platform() !== 'linux') return zero;
+  const line = new RegExp(`^cpu${lcore} (.*)$`, 'm').exec(readFileSync('/proc/stat', 'utf8'))?.[1];
+  if (line === undefined) return zero;
+  const [usr = 0, , sys = 0, , , irq = 0] = line.trim().split(/\s+/).map(Number);
+  return { irq, sys, usr };
+}

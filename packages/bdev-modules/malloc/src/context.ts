@@ -1,0 +1,21 @@
+/**
+ * A malloc bdev's memory: pieces of shared memory one after another, the boundaries at multiples of the block
+ * size. More than one where the bdev is larger than {@link SEGMENT_BYTES}, or has grown.
+ */
+export interface Segment {
+  /** Id of the region that each reactor makes of it. */
+  readonly region: number;
+  readonly memory: SharedArrayBuffer;
+  /** Bytes in use; the rest was cut off by a resize. */
+  readonly bytes: number;
+}
+
+export interface MallocContext {
+  readonly segments: readonly Segment[];
+  /** As given: for saving. */
+  readonly physical_block_size: number;
+  readonly numa_id: number;
+}
+
+/** Keeps offsets in a segment below 2^31: small integers to V8. */
+export const SEGMENT_BYTES = 2 ** 31;

@@ -1,0 +1,102 @@
+// A reactor plugin that does I/O as the control thread tells it: for tests with real workers.
+import { getBdevService, IoType } from '@spdk-ts/bdev';
+
+class Load {
+  constructor(channel, buffers, type, depth) {
+    this.channel = channel;
+    this.type = type;
+    this.region = buffers.region;
+    this.buffers = buffers;
+    this.counts = {};
+    this.inflight = 0;
+    this.next = 0;
+    this.stopped = null;
+    for (let i = 0; i < depth; i++) this.submit(buffers.get(4096));
+  }
+  submit(buffer) {
+    this.next = (this.next + 7) % this.channel.num_blocks;
+    const call = this.type === IoType.READ ? 'readBlocks' : 'writeBlocks';
+    const result = this.channel[call](this.region, buffer, this.next, 1, this, buffer);
+    if (result === 0) this.inflight++;
+    else {
+      this.counts[result] = (this.counts[result] ?? 0) + 1;
+      this.buffers.put(buffer);
+    }
+  }
+  bdevIoDone(io) {
+    const buffer = io.ownerIndex;
+    this.counts[io.status] = (this.counts[io.status] ?? 0) + 1;
+    this.inflight--;
+    io.free();
+    if (this.stopped === null) this.submit(buffer);
+    else {
+      this.buffers.put(buffer);
+      if (this.inflight === 0) this.stopped(this.counts);
+    }
+  }
+  stop() {
+    return new Promise((resolve) => {
+      this.stopped = resolve;
+      if (this.inflight === 0) resolve(this.counts);
+    });
+  }
+}
+
+export default {
+  name: 'driver',
+  start(reactor) {
+    const thread = reactor.createThread(`driver_${reactor.index}`);
+    const { buffers } = reactor;
+    const channels = new Map();
+    const loads = new Map();
+    const once = (fn) =>
+      new Promise((resolve, reject) => {
+        const owner = {
+          bdevIoDone(io) {
+            const status = io.status;
+            io.free();
+            resolve(status);
+          },
+        };
+        // On the thread, as everything else that touches its channels.
+        thread.send(() => {
+          const result = fn(owner);
+          if (result !== 0) reject(new Error(`not submitted: ${result}`));
+        });
+      });
+    return {
+      open({ id }) {
+        channels.set(id, getBdevService(reactor).getChannel(id, thread));
+      },
+      close({ id }) {
+        channels.get(id).put();
+        channels.delete(id);
+      },
+      async write({ id, at, value }) {
+        const buffer = buffers.get(4096);
+        buffers.bytes.fill(value, buffer, buffer + channels.get(id).block_size);
+        const status = await once((owner) =>
+          channels.get(id).writeBlocks(buffers.region, buffer, at, 1, owner),
+        );
+        buffers.put(buffer);
+        return status;
+      },
+      async read({ id, at }) {
+        const size = channels.get(id).block_size;
+        const buffer = buffers.get(4096);
+        const status = await once((owner) =>
+          channels.get(id).readBlocks(buffers.region, buffer, at, 1, owner),
+        );
+        const bytes = buffers.bytes.slice(buffer, buffer + size);
+        buffers.put(buffer);
+        return { status, values: [...new Set(bytes)] };
+      },
+      reset: ({ id }) => once((owner) => channels.get(id).reset(owner)),
+      load({ id, write, depth }) {
+        loads.set(id, new Load(channels.get(id), buffers, write ? IoType.WRITE : IoType.READ, depth));
+      },
+      stopLoad: ({ id }) => loads.get(id).stop(),
+      inflight: ({ id }) => loads.get(id).inflight,
+    };
+  },
+};

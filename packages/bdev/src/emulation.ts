@@ -1,0 +1,139 @@
+import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
+import type { BdevChannel } from './channel.ts';
+import { ioEquals } from './gather.ts';
+import { IoStatus } from './io-status.ts';
+import { IoType } from './io-type.ts';
+import { ZERO_BYTES } from './options.ts';
+
+const READ_AND_WRITE = (1 << IoType.READ) | (1 << IoType.WRITE);
+
+/** True if the layer can do a type with the types that a module has. */
+export function emulates(type: number, module_types: number): boolean {
+  if (type === IoType.WRITE_ZEROES) return (module_types & (1 << IoType.WRITE)) !== 0;
+  if (type === IoType.COMPARE) return (module_types & (1 << IoType.READ)) !== 0;
+  if (type === IoType.COPY) return (module_types & READ_AND_WRITE) === READ_AND_WRITE;
+  return false;
+}
+
+/**
+ * Does write zeroes, compare or copy with reads and writes, a piece at a time, for modules that lack them. The
+ * pieces are I/Os of the same channel and are counted there.
+ */
+export class Emulation implements BdevIoOwner {
+  private readonly channel: BdevChannel;
+  private readonly parent: BdevIo;
+  private readonly pieceBlocks: number;
+  /** Copies whose target overlaps what is still to be read go from the end. */
+  private readonly backwards: boolean;
+  private doneBlocks = 0;
+  private aborted = false;
+  /** Of a copy's piece: the read that holds the data while they are written. */
+  private data: BdevIo | null = null;
+
+  constructor(channel: BdevChannel, parent: BdevIo) {
+    const bytes = parent.type === IoType.WRITE_ZEROES ? ZERO_BYTES : channel.reactor.buffers.max_bytes;
+    this.channel = channel;
+    this.parent = parent;
+    this.pieceBlocks = Math.max(1, Math.floor(bytes / channel.block_size));
+    this.backwards = parent.type === IoType.COPY && parent.offset_blocks > parent.src_offset_blocks;
+  }
+
+  /** Starts the next piece, or ends. */
+  step(): void {
+    if (this.aborted || this.doneBlocks === this.parent.num_blocks) {
+      this.end(this.aborted ? IoStatus.ABORTED : IoStatus.SUCCESS);
+      return;
+    }
+    const io = this.channel.getIo();
+    if (io === null) {
+      this.channel.queueWait(this);
+      return;
+    }
+    const parent = this.parent;
+    const blocks = this.blocks;
+    const at = this.at;
+    io.owner = this;
+    io.num_blocks = blocks;
+    if (this.data !== null) {
+      io.type = IoType.WRITE;
+      io.offset_blocks = parent.offset_blocks + at;
+      io.region = this.data.region;
+      io.offset = this.data.offset;
+      io.length = this.data.length;
+      io.iovs = this.data.iovs;
+    } else if (parent.type === IoType.WRITE_ZEROES) {
+      io.type = IoType.WRITE;
+      io.offset_blocks = parent.offset_blocks + at;
+      io.region = this.channel.device.zeroRegion;
+      io.length = blocks * this.channel.block_size;
+      io.fua = parent.fua;
+    } else {
+      io.type = IoType.READ;
+      io.offset_blocks = (parent.type === IoType.COPY ? parent.src_offset_blocks : parent.offset_blocks) + at;
+    }
+    if (this.channel.submit(io) === 0) return;
+    io.free();
+    this.end(IoStatus.FAILED);
+  }
+
+  private get blocks(): number {
+    return Math.min(this.pieceBlocks, this.parent.num_blocks - this.doneBlocks);
+  }
+  /** First block of the current piece, from the parent's first. */
+  private get at(): number {
+    return this.backwards ? this.parent.num_blocks - this.doneBlocks - this.blocks : this.doneBlocks;
+  }
+
+  bdevIoAvailable(): void {
+    this.step();
+  }
+
+  bdevIoDone(io: BdevIo): void {
+    const status = io.status;
+    if (io.type === IoType.READ && status === IoStatus.SUCCESS && this.parent.type === IoType.COPY) {
+      this.data = io;
+      this.step();
+      return;
+    }
+    const differs = io.type === IoType.READ && status === IoStatus.SUCCESS && !this.matches(io);
+    io.free();
+    this.releaseData();
+    if (status !== IoStatus.SUCCESS || differs) {
+      this.end(differs ? IoStatus.MISCOMPARE : status);
+      return;
+    }
+    this.doneBlocks += this.blocks;
+    this.step();
+  }
+
+  private matches(io: BdevIo): boolean {
+    const skip = this.doneBlocks * this.channel.block_size;
+    const memory = this.channel.device.memory;
+    const pieces = io.iovs;
+    if (pieces === null) return ioEquals(memory, this.parent, skip, io.region, io.offset, io.length);
+    let at = skip;
+    for (let i = 0; i < pieces.count; i++) {
+      const length = pieces.length[i]!;
+      if (!ioEquals(memory, this.parent, at, pieces.region[i]!, pieces.offset[i]!, length)) return false;
+      at += length;
+    }
+    return true;
+  }
+
+  private releaseData(): void {
+    if (this.data === null) return;
+    this.data.free();
+    this.data = null;
+  }
+
+  /** The parent is to end ABORTED: after the piece that is under way. */
+  abort(): boolean {
+    this.aborted = true;
+    return true;
+  }
+
+  private end(status: number): void {
+    this.releaseData();
+    if (this.parent.state === IoState.SUBMITTED) this.channel.emulationDone(this.parent, status);
+  }
+}

@@ -1,0 +1,110 @@
+import { type ClaimHolder, type ClaimOptions, Claims, type ClaimType } from './claim-control.ts';
+import type { BdevDescription } from './description.ts';
+import { BdevError } from './errors.ts';
+import type { HistogramOptions } from './histogram.ts';
+import { Errno } from './io-status.ts';
+import type { BdevModule } from './module.ts';
+
+/** What a bdev's users are told. `remove`: give back channels and close the descriptor. `resize`: see its description. */
+export type BdevEvent = 'remove' | 'resize';
+
+export interface BdevOpenOptions {
+  readonly write: boolean;
+  readonly owner: { readonly name: string; onEvent(event: BdevEvent): void };
+}
+
+/** The right to use a bdev: while one is open, the bdev stays. Channels must be put before it is closed. */
+export interface BdevDescriptor {
+  /** As it is now: another object after a resize. */
+  readonly description: BdevDescription;
+  readonly writable: boolean;
+  /** Throws BdevError EPERM if somebody else's claim or descriptor is in the way. Given up by close. */
+  claim(type: ClaimType, options: ClaimOptions): void;
+  releaseClaim(): void;
+  close(): Promise<void>;
+}
+
+/** A bdev as the registry keeps it. */
+export class BdevEntry {
+  description: BdevDescription;
+  readonly module: BdevModule;
+  readonly claims = new Claims();
+  readonly descriptors = new Set<OpenDescriptor>();
+  histogram: HistogramOptions | null = null;
+  /** Set once unregistration has begun: resolves when the bdev is gone. */
+  removal: Promise<void> | null = null;
+  /** The reset that is under way. */
+  reset: Promise<void> | null = null;
+  /** Told when the last descriptor is closed. */
+  onUnused: (() => void) | null = null;
+
+  constructor(description: BdevDescription, module: BdevModule) {
+    this.description = description;
+    this.module = module;
+  }
+
+  open(options: BdevOpenOptions): OpenDescriptor {
+    const name = this.description.name;
+    if (this.removal !== null) throw new BdevError(Errno.ENODEV, `bdev ${name} is being removed`);
+    if (options.write && this.claims.claimed)
+      throw new BdevError(
+        Errno.EPERM,
+        `bdev ${name} cannot be opened for writing by ${options.owner.name}: it is claimed (${this.claims.type}) by ${this.claims.modules.join(', ')}`,
+      );
+    const descriptor = new OpenDescriptor(this, options);
+    this.descriptors.add(descriptor);
+    return descriptor;
+  }
+
+  tell(event: BdevEvent): void {
+    for (const descriptor of [...this.descriptors]) descriptor.owner.onEvent(event);
+  }
+
+  /** Resolves when no descriptor is open. */
+  unused(): Promise<void> {
+    if (this.descriptors.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.onUnused = resolve;
+    });
+  }
+}
+
+export class OpenDescriptor implements BdevDescriptor, ClaimHolder {
+  write: boolean;
+  readonly owner: BdevOpenOptions['owner'];
+  private readonly entry: BdevEntry;
+
+  constructor(entry: BdevEntry, { write, owner }: BdevOpenOptions) {
+    this.entry = entry;
+    this.write = write;
+    this.owner = owner;
+  }
+
+  get description(): BdevDescription {
+    return this.entry.description;
+  }
+  get writable(): boolean {
+    return this.write;
+  }
+
+  claim(type: ClaimType, options: ClaimOptions): void {
+    const why = this.entry.claims.claim(this, type, options, this.entry.descriptors);
+    if (why !== null)
+      throw new BdevError(
+        Errno.EPERM,
+        `${options.module} cannot claim bdev ${this.description.name} (${type}): ${why}`,
+      );
+  }
+
+  releaseClaim(): void {
+    this.entry.claims.release(this);
+  }
+
+  async close(): Promise<void> {
+    if (!this.entry.descriptors.delete(this)) return;
+    this.releaseClaim();
+    if (this.entry.descriptors.size > 0) return;
+    this.entry.onUnused?.();
+    this.entry.onUnused = null;
+  }
+}

@@ -1,0 +1,67 @@
+import type { BdevDescription } from './description.ts';
+import { IoType, type IoTypeName, ioTypeNames } from './io-type.ts';
+
+/** A bdev as bdev_get_bdevs shows it. */
+export interface BdevInfo {
+  [key: string]: unknown;
+  name: string;
+  aliases: string[];
+  product_name: string;
+  block_size: number;
+  num_blocks: number;
+  uuid: string;
+  claimed: boolean;
+  claim_type?: string;
+  zoned: boolean;
+  assigned_rate_limits: Record<
+    'rw_ios_per_sec' | 'rw_mbytes_per_sec' | 'r_mbytes_per_sec' | 'w_mbytes_per_sec',
+    number
+  >;
+  supported_io_types: Record<IoTypeName, boolean>;
+  driver_specific: Record<string, unknown>;
+}
+
+/** Every I/O type by name. As SPDK reports it: of what the layer emulates, only write zeroes count as supported. */
+export function supportedIoTypes(io_types: number): Record<IoTypeName, boolean> {
+  const has = (type: number): boolean => (io_types & (1 << type)) !== 0;
+  const types = ioTypeNames.map((name, type) => [
+    name,
+    has(type) || (type === IoType.WRITE_ZEROES && has(IoType.WRITE)),
+  ]);
+  return Object.fromEntries(types) as Record<IoTypeName, boolean>;
+}
+
+/** SPDK shows 0 where nothing is preferred. */
+const preferred = (blocks: number): number => (blocks === 1 ? 0 : blocks);
+
+export function bdevInfo(
+  d: BdevDescription,
+  claim_type: string,
+  driver_specific: Record<string, unknown>,
+): BdevInfo {
+  return {
+    name: d.name,
+    aliases: [...d.aliases],
+    product_name: d.product_name,
+    block_size: d.block_size,
+    num_blocks: d.num_blocks,
+    preferred_write_alignment: preferred(d.preferred_write_alignment),
+    preferred_write_granularity: preferred(d.preferred_write_granularity),
+    optimal_write_size: d.optimal_write_size,
+    preferred_unmap_alignment: preferred(d.preferred_unmap_alignment),
+    preferred_unmap_granularity: preferred(d.preferred_unmap_granularity),
+    uuid: d.uuid,
+    ...(d.md_size > 0 && { md_size: d.md_size, md_interleave: d.md_interleave, dif_type: d.dif_type }),
+    assigned_rate_limits: {
+      rw_ios_per_sec: 0,
+      rw_mbytes_per_sec: 0,
+      r_mbytes_per_sec: 0,
+      w_mbytes_per_sec: 0,
+    },
+    claimed: claim_type !== 'not_claimed',
+    ...(claim_type !== 'not_claimed' && { claim_type }),
+    zoned: false,
+    supported_io_types: supportedIoTypes(d.io_types),
+    driver_specific,
+  };
+}

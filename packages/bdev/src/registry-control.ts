@@ -1,0 +1,408 @@
+import { Logger } from '@spdk-ts/log';
+import type { ReactorHost } from '@spdk-ts/reactor';
+import type { BdevDescription, BdevSpec } from './description.ts';
+import type { DeviceStat } from './device.ts';
+import { type BdevDescriptor, BdevEntry, type BdevOpenOptions } from './entry-control.ts';
+import { BdevError } from './errors.ts';
+import { defaultHistogram, Histogram, type HistogramOptions } from './histogram.ts';
+import { type BdevInfo, bdevInfo } from './info.ts';
+import { addIoStat, newIoStat, type StatResetMode } from './io-stat.ts';
+import { Errno } from './io-status.ts';
+import { ioTypeNames } from './io-type.ts';
+import type { BdevModule } from './module.ts';
+import { checkNumber, describe, lookupKey } from './naming-control.ts';
+import { type BdevConfiguration, type BdevOptions, defaultBdevOptions } from './options.ts';
+
+/** What happens to bdevs, as notify_get_notifications names it. */
+export type BdevNotification = 'bdev_register' | 'bdev_unregister' | 'bdev_resize';
+
+/** A call that makes a part of the present state again. */
+export interface ConfigCall {
+  method: string;
+  params?: Record<string, unknown>;
+}
+
+const MAX_POOL = 1 << 22;
+const GRANULARITY_MAX = 20;
+
+/**
+ * The truth about bdevs, on the control thread: names, descriptors, claims, life and death. Reactors hold
+ * instances of what is registered here. Refusals are {@link BdevError}s.
+ */
+export class BdevRegistry {
+  readonly host: ReactorHost;
+  private readonly log = new Logger('bdev');
+  private readonly modules = new Map<string, BdevModule>();
+  /** Every name, alias and UUID. */
+  private readonly names = new Map<string, BdevEntry>();
+  private readonly entries = new Map<number, BdevEntry>();
+  /** Registrations under way. */
+  private readonly registering = new Set<Promise<unknown>>();
+  private readonly listeners = new Set<(type: BdevNotification, name: string) => void>();
+  private readonly examined: string[] = [];
+  private current: BdevOptions;
+  private readonly pool = new Int32Array(new SharedArrayBuffer(4));
+  private readonly zeroRegion: number;
+  private configured: Promise<unknown>;
+  private ids = 0;
+
+  /** The reactors of `host` must have been started with the plugin `bdevReactorEntry`. */
+  constructor(host: ReactorHost, options: Partial<BdevOptions> = {}) {
+    this.host = host;
+    this.zeroRegion = host.allocateRegionId();
+    this.current = this.checkOptions(options, defaultBdevOptions);
+    host.provide('bdev', {
+      reset: ({ id }: { id: number }) => this.resetEntry(this.byId(id)),
+    });
+    this.configured = this.configure();
+  }
+
+  // --- options ---
+
+  get options(): Readonly<BdevOptions> {
+    return this.current;
+  }
+
+  /** Changes options; for use before there are bdevs. Throws BdevError EINVAL for sizes that cannot be. */
+  async setOptions(options: Partial<BdevOptions>): Promise<void> {
+    this.current = this.checkOptions(options, this.current);
+    this.configured = this.configure();
+    await this.configured;
+  }
+
+  private checkOptions(change: Partial<BdevOptions>, base: BdevOptions): BdevOptions {
+    const options = { ...base, ...change };
+    checkNumber('bdev_io_pool_size', options.bdev_io_pool_size, 1, MAX_POOL);
+    checkNumber('bdev_io_cache_size', options.bdev_io_cache_size, 1, MAX_POOL);
+    const smallest = options.bdev_io_cache_size * (this.host.reactors.length + 1);
+    if (options.bdev_io_pool_size < smallest)
+      throw new BdevError(
+        Errno.EINVAL,
+        `Pool size ${options.bdev_io_pool_size} too small for cache size ${options.bdev_io_cache_size}: ` +
+          `give a bdev_io_pool_size of at least ${smallest} for ${this.host.reactors.length} reactors`,
+      );
+    return options;
+  }
+
+  private configure(): Promise<unknown> {
+    Atomics.store(this.pool, 0, this.current.bdev_io_pool_size);
+    const configuration: BdevConfiguration = {
+      options: this.current,
+      pool: this.pool.buffer as SharedArrayBuffer,
+      zeroRegion: this.zeroRegion,
+    };
+    const done = this.host.broadcast('bdev', 'configure', configuration);
+    // Whoever waits for it learns of a failure; without anybody waiting it must not end the process.
+    done.catch((error: Error) => this.log.error(`the bdev layer was not configured: ${error.message}`));
+    return done;
+  }
+
+  // --- modules, names ---
+
+  registerModule(module: BdevModule): void {
+    if (this.modules.has(module.name)) throw new Error(`bdev module ${module.name} is registered already`);
+    this.modules.set(module.name, module);
+  }
+
+  /** The bdev of that name, alias or UUID. */
+  get(name: string): BdevDescription | undefined {
+    return this.names.get(lookupKey(name))?.description;
+  }
+
+  /** Every bdev, in the order of registration. */
+  list(): BdevDescription[] {
+    return [...this.entries.values()].map((entry) => entry.description);
+  }
+
+  private entry(name: string): BdevEntry {
+    const entry = this.names.get(lookupKey(name));
+    if (entry === undefined || !this.entries.has(entry.description.id))
+      throw new BdevError(
+        Errno.ENODEV,
+        `no bdev has the name, alias or UUID "${name}"; bdev_get_bdevs lists those that exist`,
+      );
+    return entry;
+  }
+
+  private byId(id: number): BdevEntry {
+    const entry = this.entries.get(id);
+    if (entry === undefined) throw new BdevError(Errno.ENODEV, `there is no bdev with id ${id}`);
+    return entry;
+  }
+
+  /** Calls back for every notification from now on. Returns what ends that. */
+  onNotification(listener: (type: BdevNotification, name: string) => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  private notify(type: BdevNotification, name: string): void {
+    for (const listener of this.listeners) listener(type, name);
+  }
+
+  // --- life ---
+
+  /**
+   * Registers a bdev and makes it on every reactor. Rejects with BdevError: EEXIST if the name, an alias or the
+   * UUID is taken, EINVAL for what the spec cannot be, or what a reactor's half said; the module then frees what
+   * it has allocated (destroy is not called).
+   */
+  register(module: string, spec: BdevSpec): Promise<BdevDescription> {
+    const done = this.registerNow(module, spec);
+    this.registering.add(done);
+    const forget = (): void => void this.registering.delete(done);
+    done.then(forget, forget);
+    return done;
+  }
+
+  private async registerNow(module_name: string, spec: BdevSpec): Promise<BdevDescription> {
+    const module = this.modules.get(module_name);
+    if (module === undefined) throw new Error(`bdev module ${module_name} is not registered`);
+    const description = describe(++this.ids, module_name, spec);
+    const entry = new BdevEntry(description, module);
+    const keys = [description.name, ...description.aliases].map(lookupKey);
+    for (const key of keys) {
+      const other = this.names.get(key);
+      if (other !== undefined)
+        throw new BdevError(
+          Errno.EEXIST,
+          `"${key}" is a name, alias or UUID of bdev ${other.description.name} already; choose another`,
+        );
+    }
+    for (const key of keys) this.names.set(key, entry);
+    try {
+      await this.configured;
+      await this.host.broadcast('bdev', 'create', description);
+    } catch (error) {
+      await this.host.broadcast('bdev', 'remove', { id: description.id });
+      for (const key of keys) this.names.delete(key);
+      throw BdevError.from(error);
+    }
+    this.entries.set(description.id, entry);
+    this.notify('bdev_register', description.name);
+    return description;
+  }
+
+  /**
+   * Takes a bdev away: refuses new I/O, tells everyone who has it open, waits until they have closed it, and
+   * destroys it. Resolves when it is gone. With `module`, only a bdev of that module. Rejects with BdevError
+   * ENODEV, or EBUSY if it is being removed already.
+   */
+  async unregister(name: string, module?: string): Promise<void> {
+    const entry = this.entry(name);
+    if (module !== undefined && entry.description.module !== module)
+      throw new BdevError(
+        Errno.ENODEV,
+        `bdev ${entry.description.name} belongs to module ${entry.description.module}, not ${module}`,
+      );
+    if (entry.removal !== null)
+      throw new BdevError(Errno.EBUSY, `bdev ${entry.description.name} is being removed already`);
+    entry.removal = this.remove(entry);
+    await entry.removal;
+  }
+
+  private async remove(entry: BdevEntry): Promise<void> {
+    const { id, name, aliases } = entry.description;
+    await this.host.broadcast('bdev', 'retire', { id });
+    entry.tell('remove');
+    await entry.unused();
+    await this.host.broadcast('bdev', 'remove', { id });
+    this.entries.delete(id);
+    for (const key of [name, ...aliases].map(lookupKey)) this.names.delete(key);
+    await entry.module.destroy(entry.description);
+    this.notify('bdev_unregister', name);
+  }
+
+  /** Takes every bdev away. */
+  async stop(): Promise<void> {
+    await this.waitForExamine();
+    await Promise.all(
+      [...this.entries.values()].map((e) => e.removal ?? this.unregister(e.description.name)),
+    );
+  }
+
+  /** Opens a bdev. Throws BdevError ENODEV, or EPERM if it is claimed and to be opened for writing. */
+  open(name: string, options: BdevOpenOptions): BdevDescriptor {
+    return this.entry(name).open(options);
+  }
+
+  /**
+   * Changes the number of blocks, and with `context` what the module's halves need. Tells everyone who has it
+   * open. Rejects with BdevError EBUSY if it would shrink while it is open.
+   */
+  async resize(name: string, num_blocks: number, context?: unknown): Promise<BdevDescription> {
+    const entry = this.entry(name);
+    const before = entry.description;
+    checkNumber('num_blocks', num_blocks, 1, Math.floor(Number.MAX_SAFE_INTEGER / before.block_size));
+    if (entry.removal !== null) throw new BdevError(Errno.ENODEV, `bdev ${before.name} is being removed`);
+    if (num_blocks < before.num_blocks && entry.descriptors.size > 0)
+      throw new BdevError(
+        Errno.EBUSY,
+        `bdev ${before.name} cannot shrink from ${before.num_blocks} to ${num_blocks} blocks while it is open by ` +
+          [...entry.descriptors].map((d) => d.owner.name).join(', '),
+      );
+    entry.description = Object.freeze({ ...before, num_blocks, context: context ?? before.context });
+    await this.host.broadcast('bdev', 'update', entry.description);
+    if (num_blocks !== before.num_blocks) {
+      entry.tell('resize');
+      this.notify('bdev_resize', before.name);
+    }
+    return entry.description;
+  }
+
+  /**
+   * Resets a bdev: new I/O ends ABORTED on every reactor, queued I/O is aborted, what is outstanding ends, the
+   * module resets. Resets that overlap are one. Rejects with BdevError EIO if the module's failed.
+   */
+  async reset(name: string): Promise<void> {
+    await this.resetEntry(this.entry(name));
+  }
+
+  private resetEntry(entry: BdevEntry): Promise<void> {
+    entry.reset ??= this.resetNow(entry).finally(() => {
+      entry.reset = null;
+    });
+    return entry.reset;
+  }
+
+  private async resetNow({ description: { id, name } }: BdevEntry): Promise<void> {
+    await this.host.broadcast('bdev', 'freeze', { id });
+    try {
+      const ok = await this.host.broadcast('bdev', 'moduleReset', { id });
+      if (ok.includes(false)) throw new BdevError(Errno.EIO, `the reset of bdev ${name} failed`);
+    } finally {
+      await this.host.broadcast('bdev', 'unfreeze', { id });
+    }
+  }
+
+  // --- examination: no module looks into bdevs yet ---
+
+  /** Resolves when every registration that is under way has ended. */
+  async waitForExamine(): Promise<void> {
+    while (this.registering.size > 0) await Promise.allSettled([...this.registering]);
+  }
+
+  /** Names a bdev that is to be examined although auto examine is off. Throws BdevError EINVAL if it is on. */
+  examine(name: string): void {
+    if (this.current.bdev_auto_examine)
+      throw new BdevError(
+        Errno.EINVAL,
+        `manual examine of "${name}" is not allowed while auto examine is on; ` +
+          'call bdev_set_options with bdev_auto_examine false first',
+      );
+    if (!this.examined.includes(name)) this.examined.push(name);
+  }
+
+  // --- what is told of bdevs ---
+
+  /** A bdev as bdev_get_bdevs shows it. */
+  info({ id }: BdevDescription): BdevInfo {
+    const { description, module, claims } = this.byId(id);
+    return bdevInfo(description, claims.type, module.info?.(description) ?? {});
+  }
+
+  /** The bdev, once it is there; or undefined after so many milliseconds. */
+  waitFor(name: string, timeout_ms: number): Promise<BdevDescription | undefined> {
+    const found = (): BdevDescription | undefined => {
+      const entry = this.names.get(lookupKey(name));
+      return entry !== undefined && this.entries.has(entry.description.id) ? entry.description : undefined;
+    };
+    const already = found();
+    if (already !== undefined || timeout_ms <= 0) return Promise.resolve(already);
+    return new Promise((resolve) => {
+      const end = (result: BdevDescription | undefined): void => {
+        clearTimeout(timer);
+        stopListening();
+        resolve(result);
+      };
+      const timer = setTimeout(() => end(undefined), Math.min(timeout_ms, 0x7fff_ffff));
+      const stopListening = this.onNotification(() => {
+        const now = found();
+        if (now !== undefined) end(now);
+      });
+    });
+  }
+
+  /** Counters of one bdev, or of all, over all channels and reactors. */
+  async iostat(
+    name: string | undefined,
+    reset: StatResetMode = 'none',
+  ): Promise<{ name: string; stat: Float64Array }[]> {
+    const wanted = name === undefined ? [...this.entries.values()] : [this.entry(name)];
+    const answers = (await this.host.broadcast('bdev', 'iostat', {
+      ...(name !== undefined && { id: wanted[0]!.description.id }),
+      reset,
+    })) as DeviceStat[][];
+    const totals = new Map(wanted.map((e) => [e.description.id, newIoStat()]));
+    for (const { id, gone, channels } of answers.flat()) {
+      const total = totals.get(id);
+      if (total === undefined) continue;
+      addIoStat(total, gone);
+      for (const { stat } of channels) addIoStat(total, stat);
+    }
+    return wanted.map((e) => ({ name: e.description.name, stat: totals.get(e.description.id)! }));
+  }
+
+  /** Counters of each channel of a bdev. */
+  async channelIostat(
+    name: string,
+    reset: StatResetMode = 'none',
+  ): Promise<{ thread_id: number; stat: Float64Array }[]> {
+    const { id } = this.entry(name).description;
+    const answers = (await this.host.broadcast('bdev', 'iostat', { id, reset })) as DeviceStat[][];
+    return answers.flat().flatMap((device) => device.channels);
+  }
+
+  async resetIostat(name: string | undefined, mode: StatResetMode): Promise<void> {
+    const which = name === undefined ? {} : { id: this.entry(name).description.id };
+    await this.host.broadcast('bdev', 'resetIostat', { ...which, mode });
+  }
+
+  /** Starts counting latencies (missing options: the defaults), or stops (null). */
+  async setHistogram(name: string, options: Partial<HistogramOptions> | null): Promise<void> {
+    const entry = this.entry(name);
+    const full = options === null ? null : { ...defaultHistogram, ...options };
+    if (full !== null) {
+      checkNumber('granularity', full.granularity, 1, GRANULARITY_MAX);
+      checkNumber('min_nsec', full.min_nsec, 0, Number.MAX_SAFE_INTEGER);
+      checkNumber('max_nsec', full.max_nsec, full.min_nsec + 1, Number.MAX_SAFE_INTEGER);
+    }
+    entry.histogram = full;
+    await this.host.broadcast('bdev', 'setHistogram', { id: entry.description.id, options: full });
+  }
+
+  /** The latencies of a bdev over all channels, or null if they are not counted. */
+  async histogram(name: string): Promise<Histogram | null> {
+    const { description, histogram: options } = this.entry(name);
+    if (options === null) return null;
+    const total = new Histogram(options);
+    const answers = await this.host.broadcast('bdev', 'latencies', { id: description.id });
+    for (const buckets of answers as (Float64Array | null)[])
+      buckets?.forEach((count, at) => {
+        total.buckets[at] = total.buckets[at]! + count;
+      });
+    return total;
+  }
+
+  /** The calls that make this state again, in SPDK's order. */
+  config(): ConfigCall[] {
+    const calls: ConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.current } }];
+    for (const name of this.examined) calls.push({ method: 'bdev_examine', params: { name } });
+    for (const { description, module, histogram, removal } of this.entries.values()) {
+      if (removal !== null) continue;
+      calls.push(...module.config(description));
+      if (histogram !== null) calls.push(histogramCall(description.name, histogram));
+    }
+    calls.push({ method: 'bdev_wait_for_examine' });
+    return calls;
+  }
+}
+
+/** SPDK saves no limits; those that are not the defaults would be lost, so they are added. */
+function histogramCall(name: string, options: HistogramOptions): ConfigCall {
+  const params: Record<string, unknown> = { name, enable: true };
+  if (options.type >= 0) params['opc'] = ioTypeNames[options.type];
+  for (const key of ['granularity', 'min_nsec', 'max_nsec'] as const)
+    if (options[key] !== defaultHistogram[key]) params[key] = options[key];
+  return { method: 'bdev_enable_histogram', params };
+}

@@ -1,0 +1,243 @@
+import type { Poller, Thread } from '@spdk-ts/reactor';
+import { BdevIo, IoState } from './bdev-io.ts';
+import type { BdevChannel } from './channel.ts';
+
+/** Who waits for an I/O object: see {@link BdevChannel.queueWait}. */
+export interface BdevIoWaiter {
+  bdevIoAvailable(): void;
+}
+
+/** I/O objects that a thread takes from the common pool at once, when its own do not suffice. */
+const POOL_CHUNK = 64;
+
+/**
+ * What the layer keeps for one logical thread, whatever its bdevs: the pool of I/O objects, the ring of completed
+ * ones whose owners are still to be told, and the queue of reads that wait for a buffer.
+ */
+export class ThreadContext {
+  readonly thread: Thread;
+  /** Channels of this thread: with the last one goes the context. */
+  channels = 0;
+
+  /** Every I/O object of this thread, by index. */
+  private readonly all: BdevIo[] = [];
+  private free: BdevIo | null = null;
+  /** Objects for the layer's own use, beside the pool. */
+  private readonly spare: BdevIo[] = [];
+  /** Objects made for the pool, and how many it may make. */
+  private made = 0;
+  private allowance: number;
+  private readonly pool: Int32Array;
+  private taken = 0;
+
+  private readonly waiters: BdevIoWaiter[] = [];
+  private serving = false;
+
+  private ring = new Int32Array(256);
+  private head = 0;
+  private tail = 0;
+  /** The iteration in which the poller ran last. */
+  private polledAt = -1;
+  private messageSent = false;
+  private readonly poller: Poller;
+
+  private bufferHead: BdevIo | null = null;
+  private bufferTail: BdevIo | null = null;
+  private waitsForBuffer = false;
+
+  /** `pool`: the count of objects left for all threads; `cache_size`: those that this thread has for sure. */
+  constructor(thread: Thread, pool: Int32Array, cache_size: number) {
+    this.thread = thread;
+    this.pool = pool;
+    this.allowance = cache_size;
+    this.taken = cache_size;
+    Atomics.sub(pool, 0, cache_size);
+    this.poller = thread.registerPoller('bdev', this.drain);
+  }
+
+  /** A free object in state SETUP, or null. */
+  take(): BdevIo | null {
+    if (this.waiters.length !== 0 && !this.serving) return null;
+    const io = this.free;
+    if (io === null) return this.make();
+    this.free = io.next;
+    io.next = null;
+    io.state = IoState.SETUP;
+    return io;
+  }
+
+  private make(): BdevIo | null {
+    if (this.made >= this.allowance && !this.takeMore()) return null;
+    this.made++;
+    const io = this.add();
+    io.state = IoState.SETUP;
+    return io;
+  }
+
+  private takeMore(): boolean {
+    const left = Atomics.load(this.pool, 0);
+    const chunk = Math.min(left, POOL_CHUNK);
+    if (chunk <= 0) return false;
+    if (Atomics.compareExchange(this.pool, 0, left, left - chunk) !== left) return this.takeMore();
+    this.allowance += chunk;
+    this.taken += chunk;
+    return true;
+  }
+
+  private add(): BdevIo {
+    const io = new BdevIo(this.all.length);
+    this.all.push(io);
+    if (this.all.length > this.ring.length) this.growRing();
+    return io;
+  }
+
+  /** An object for the layer's own use: never refused. */
+  takeSpare(): BdevIo {
+    const io = this.spare.pop() ?? this.add();
+    io.state = IoState.SETUP;
+    return io;
+  }
+
+  giveSpare(io: BdevIo): void {
+    io.reset();
+    io.state = IoState.FREE;
+    this.spare.push(io);
+  }
+
+  /** Takes an object back. Whoever waits longest gets it at once. */
+  give(io: BdevIo): void {
+    if (io.state !== IoState.DONE && io.state !== IoState.SETUP)
+      throw new Error(`bdev I/O ${io.index} was freed in state ${io.state}: twice, or before it completed`);
+    const buffer = io.ownBuffer;
+    io.reset();
+    io.state = IoState.FREE;
+    io.next = this.free;
+    this.free = io;
+    if (buffer >= 0) {
+      io.ownBuffer = -1;
+      this.thread.reactor.buffers.put(buffer);
+    }
+    if (this.waiters.length !== 0 && !this.serving) this.serveWaiters();
+  }
+
+  private readonly serveWaiters = (): void => {
+    this.serving = true;
+    while (this.waiters.length > 0 && (this.free !== null || this.made < this.allowance))
+      this.waiters.shift()!.bdevIoAvailable();
+    this.serving = false;
+  };
+
+  wait(waiter: BdevIoWaiter): void {
+    this.waiters.push(waiter);
+    if (this.free !== null) this.thread.send(this.serveWaiters);
+  }
+
+  private growRing(): void {
+    const ring = new Int32Array(this.ring.length * 2);
+    let count = 0;
+    while (this.head !== this.tail) {
+      ring[count++] = this.ring[this.head & (this.ring.length - 1)]!;
+      this.head = (this.head + 1) | 0;
+    }
+    this.ring = ring;
+    this.head = 0;
+    this.tail = count;
+  }
+
+  /** A completed I/O: its owner is told by the poller. The ring has a place for each object: it is never full. */
+  complete(io: BdevIo): void {
+    const tail = this.tail;
+    // The poller has had its turn in this iteration, and a reactor without work may fall asleep: leave a message.
+    if (tail === this.head && this.polledAt === this.thread.reactor.now) this.sendMessage();
+    this.ring[tail & (this.ring.length - 1)] = io.index;
+    this.tail = (tail + 1) | 0;
+  }
+
+  private sendMessage(): void {
+    if (this.messageSent) return;
+    this.messageSent = true;
+    this.thread.send(this.drainMessage);
+  }
+
+  private readonly drainMessage = (): void => {
+    this.messageSent = false;
+    this.drain();
+  };
+
+  /** Tells the owners of what has completed so far; what they submit now and completes at once has to wait. */
+  private readonly drain = (): number => {
+    const end = this.tail;
+    const count = (end - this.head) | 0;
+    this.polledAt = this.thread.reactor.now;
+    for (let i = 0; i < count; i++) {
+      const head = this.head;
+      const io = this.all[this.ring[head & (this.ring.length - 1)]!]!;
+      this.head = (head + 1) | 0;
+      io.channel!.finish(io);
+    }
+    if (this.head !== this.tail) this.sendMessage();
+    return count;
+  };
+
+  /** True if reads wait for a buffer: later ones must not overtake them. */
+  get buffersWanted(): boolean {
+    return this.bufferHead !== null;
+  }
+
+  queueForBuffer(io: BdevIo): void {
+    io.state = IoState.QUEUED;
+    io.next = null;
+    if (this.bufferTail === null) this.bufferHead = io;
+    else this.bufferTail.next = io;
+    this.bufferTail = io;
+    this.waitForBuffer();
+  }
+
+  private waitForBuffer(): void {
+    if (this.waitsForBuffer || this.bufferHead === null) return;
+    this.waitsForBuffer = true;
+    this.thread.reactor.buffers.wait(this);
+  }
+
+  /** For the buffer pool. */
+  bufferAvailable(): void {
+    this.waitsForBuffer = false;
+    const buffers = this.thread.reactor.buffers;
+    while (this.bufferHead !== null) {
+      const io = this.bufferHead;
+      const buffer = buffers.get(io.length);
+      if (buffer < 0) break;
+      this.bufferHead = io.next;
+      if (this.bufferHead === null) this.bufferTail = null;
+      io.next = null;
+      io.channel!.startWithBuffer(io, buffer);
+    }
+    this.waitForBuffer();
+  }
+
+  /** Takes the first I/O of a channel (or only `io`) out of the queue for buffers, or returns null. */
+  unqueue(channel: BdevChannel, only: BdevIo | null): BdevIo | null {
+    let before: BdevIo | null = null;
+    for (let io = this.bufferHead; io !== null; before = io, io = io.next) {
+      if (io.channel !== channel || (only !== null && io !== only)) continue;
+      if (before === null) this.bufferHead = io.next;
+      else before.next = io.next;
+      if (this.bufferTail === io) this.bufferTail = before;
+      io.next = null;
+      if (this.bufferHead === null && this.waitsForBuffer) {
+        this.thread.reactor.buffers.cancelWait(this);
+        this.waitsForBuffer = false;
+      }
+      return io;
+    }
+    return null;
+  }
+
+  /** The thread's last channel is gone. */
+  destroy(): void {
+    this.poller.unregister();
+    Atomics.add(this.pool, 0, this.taken);
+    this.taken = 0;
+    this.allowance = 0;
+  }
+}

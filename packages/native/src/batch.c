@@ -1,0 +1,148 @@
+// The batch engine: a list of operations on memory, carried out in one call. Memory is named by region and offset;
+// every operation is checked against the bounds of its regions before it touches anything.
+#include "addon.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_REGIONS 65536
+
+enum operation { COPY = 0, FILL = 1, COMPARE = 2, CRC32C = 3, XOR = 4 };
+
+// One operation, as JavaScript writes it: eight doubles. `result` is set to 0, or 1 for memory that differs, the
+// CRC for CRC32C, or -1 for what is out of bounds.
+struct descriptor {
+  double operation;
+  double destination_region, destination_offset;
+  double source_region, source_offset;
+  double length;
+  double value;  // FILL: the byte; CRC32C: the CRC to continue from
+  double result;
+};
+
+struct region {
+  uint8_t *data;
+  size_t length;
+};
+
+// A thread's regions. JavaScript keeps the buffers alive as long as they are here.
+struct table {
+  struct region regions[MAX_REGIONS];
+};
+
+static void free_table(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  free(data);
+}
+
+static struct table *get_table(struct call *call) {
+  void *table = NULL;
+  if (call->count > 0 && napi_get_value_external(call->env, call->values[0], &table) == napi_ok) return table;
+  napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", "argument 1 must be a batch table");
+  return NULL;
+}
+
+// batchTable(): the regions of one thread, empty.
+static napi_value batch_table(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct table *table = calloc(1, sizeof *table);
+  napi_value result;
+  if (table == NULL) return throw_range(env, "out of memory");
+  if (napi_create_external(env, table, free_table, NULL, &result) != napi_ok) {
+    free(table);
+    return NULL;
+  }
+  return result;
+}
+
+// batchRegion(table, region, bytes or null): sets or clears a region.
+static napi_value batch_region(napi_env env, napi_callback_info info) {
+  struct call call;
+  int64_t region;
+  napi_valuetype type;
+  uint8_t *data = NULL;
+  size_t length = 0;
+  if (!get_call(env, info, &call)) return NULL;
+  struct table *table = get_table(&call);
+  if (table == NULL || !get_integer(&call, 1, 0, MAX_REGIONS - 1, &region)) return NULL;
+  if (napi_typeof(env, call.values[2], &type) != napi_ok) return NULL;
+  if (type != napi_null && !get_bytes(&call, 2, &data, &length)) return NULL;
+  table->regions[region] = (struct region){data, length};
+  return NULL;
+}
+
+// Bytes at (region, offset), or NULL if `length` of them do not lie inside.
+static uint8_t *place(struct table *table, double region, double offset, double length) {
+  if (!(region >= 0 && region < MAX_REGIONS) || !(offset >= 0) || !(length >= 0)) return NULL;
+  struct region *found = &table->regions[(uint32_t)region];
+  if (found->data == NULL || offset + length > (double)found->length) return NULL;
+  return found->data + (size_t)offset;
+}
+
+static double run(struct table *table, struct descriptor *d) {
+  uint8_t *destination = NULL, *source = NULL;
+  int operation = (int)d->operation;
+  if (operation != CRC32C) {
+    destination = place(table, d->destination_region, d->destination_offset, d->length);
+    if (destination == NULL) return -1;
+  }
+  if (operation != FILL) {
+    source = place(table, d->source_region, d->source_offset, d->length);
+    if (source == NULL) return -1;
+  }
+  size_t length = (size_t)d->length;
+  switch (operation) {
+    case COPY: memmove(destination, source, length); return 0;
+    case FILL: memset(destination, (int)d->value & 0xff, length); return 0;
+    case COMPARE: return memcmp(destination, source, length) != 0;
+    case CRC32C: return ~crc32c_update(~(uint32_t)(int64_t)d->value, source, length);
+    case XOR:
+      for (size_t i = 0; i < length; i++) destination[i] ^= source[i];
+      return 0;
+    default: return -1;
+  }
+}
+
+// batchRun(table, descriptors, count): carries out the first `count` operations, in order. Returns how many were
+// out of bounds.
+static napi_value batch_run(napi_env env, napi_callback_info info) {
+  struct call call;
+  int64_t count;
+  uint8_t *data;
+  size_t length;
+  if (!get_call(env, info, &call)) return NULL;
+  struct table *table = get_table(&call);
+  if (table == NULL || !get_bytes(&call, 1, &data, &length) ||
+      !get_integer(&call, 2, 0, (int64_t)(length / sizeof(struct descriptor)), &count))
+    return NULL;
+  struct descriptor *descriptors = (struct descriptor *)data;
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < count; i++) {
+    descriptors[i].result = run(table, &descriptors[i]);
+    if (descriptors[i].result < 0) wrong++;
+  }
+  return make_number(env, (double)wrong);
+}
+
+// crc32c(bytes, start, end, crc): the CRC32C of a range, continued from `crc` (0 at first).
+static napi_value crc32c(napi_env env, napi_callback_info info) {
+  struct call call;
+  uint8_t *data;
+  size_t length;
+  int64_t start, end, crc;
+  if (!get_call(env, info, &call) || !get_bytes(&call, 0, &data, &length) ||
+      !get_integer(&call, 1, 0, (int64_t)length, &start) || !get_integer(&call, 2, start, (int64_t)length, &end) ||
+      !get_integer(&call, 3, 0, UINT32_MAX, &crc))
+    return NULL;
+  return make_number(env, ~crc32c_update(~(uint32_t)crc, data + start, (size_t)(end - start)));
+}
+
+void define_batch(napi_env env, napi_value exports) {
+  const napi_property_descriptor methods[] = {
+      METHOD("batchTable", batch_table), METHOD("batchRegion", batch_region),
+      METHOD("batchRun", batch_run),     METHOD("crc32c", crc32c),
+  };
+  napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);
+}

@@ -1,0 +1,83 @@
+import { AbortCommands } from './abort.ts';
+import { AsyncEvents } from './aer.ts';
+import type { NvmfController } from './controller.ts';
+import { Features } from './features.ts';
+import { KeepAlive } from './keep-alive.ts';
+import { scatter } from './memory-queue.ts';
+import type { NvmfPollGroup } from './poll-group.ts';
+import { Properties } from './properties.ts';
+import type { NvmfQpair } from './qpair.ts';
+import type { NvmfRequest } from './request.ts';
+import { Status } from './status.ts';
+
+/** Namespaces that the changed namespace list can name; beyond that it says "more". */
+const CHANGED_MAX = 1024;
+
+/**
+ * The part of a controller that lives with its admin queue: properties, features, events, keep alive. One class
+ * for each of these; this one holds them together.
+ */
+export class AdminSession {
+  readonly controller: NvmfController;
+  readonly group: NvmfPollGroup;
+  readonly qpair: NvmfQpair;
+  readonly features: Features;
+  readonly events: AsyncEvents;
+  readonly keepAlive: KeepAlive;
+  readonly properties: Properties;
+  readonly aborts: AbortCommands;
+  /** NSIDs for the changed namespace list (log page 04h). */
+  readonly changed = new Set<number>();
+
+  constructor(controller: NvmfController, group: NvmfPollGroup, qpair: NvmfQpair, kato_ms: number) {
+    this.controller = controller;
+    this.group = group;
+    this.qpair = qpair;
+    this.features = new Features(this);
+    this.events = new AsyncEvents(this);
+    this.keepAlive = new KeepAlive(this, kato_ms);
+    this.properties = new Properties(this);
+    this.aborts = new AbortCommands(this);
+  }
+
+  /**
+   * Completes a command with data: whole, at its place or, if it has none yet, in a buffer. What the command asks
+   * for beyond `data` is zero.
+   */
+  respond(request: NvmfRequest, data: Uint8Array): void {
+    const { group } = this;
+    if (request.length < data.length) {
+      group.complete(request, Status.SGL_LENGTH_INVALID);
+      return;
+    }
+    const finish = (ready: NvmfRequest): void => {
+      scatter(group.reactor.regions, ready, data);
+      group.complete(ready, Status.SUCCESS);
+    };
+    if (request.region >= 0 || request.iovs !== null) finish(request);
+    else if (request.length > group.reactor.buffers.max_bytes || request.length > this.qpair.maxIoSize)
+      group.complete(request, Status.INVALID_FIELD);
+    else if (group.allocate(request, request.length, finish)) finish(request);
+  }
+
+  /** Namespaces came, went or changed: log page 04h and its event. */
+  namespacesChanged(nsids: readonly number[]): void {
+    if (nsids.length === 0 || this.controller.subsystem.discovery) return;
+    for (const nsid of nsids) this.changed.add(nsid);
+    this.events.namespaceChanged();
+  }
+
+  /** The changed namespace list, which is empty afterwards. */
+  takeChanged(): number[] {
+    const list = [...this.changed].sort((a, b) => a - b);
+    this.changed.clear();
+    return list.length > CHANGED_MAX ? [0xffff_ffff] : list;
+  }
+
+  /** The admin queue is ending: parked commands are completed, timers stop. */
+  close(): void {
+    this.keepAlive.stop();
+    this.properties.stop();
+    this.events.abortAll();
+  }
+}

@@ -1,0 +1,115 @@
+import { aec, encodeAsyncEvent, eventType, lid, noticeEvent } from '@spdk-ts/nvme-spec';
+import type { AdminSession } from './admin-session.ts';
+import type { NvmfRequest } from './request.ts';
+import { Status } from './status.ts';
+
+/** Asynchronous Event Request Limit, 0's based: four may be outstanding. */
+export const AERL = 3;
+
+/** Events that are kept while nobody asks for them. One of a kind suffices: the host reads the log page. */
+interface Event {
+  readonly dw0: number;
+  readonly enabledBy: number;
+}
+
+const namespaceChange: Event = {
+  dw0: encodeAsyncEvent({
+    type: eventType.notice,
+    info: noticeEvent.namespaceAttributeChanged,
+    lid: lid.changedNamespaceList,
+  }),
+  enabledBy: aec.namespaceAttribute,
+};
+const discoveryChange: Event = {
+  dw0: encodeAsyncEvent({
+    type: eventType.notice,
+    info: noticeEvent.discoveryLogChange,
+    lid: lid.discovery,
+  }),
+  enabledBy: aec.discoveryLogChange,
+};
+
+/**
+ * Asynchronous Event Requests (Base 2.0, 5.2): parked until there is an event. After an event was sent, the next of
+ * its kind is held back until the host has read the log page.
+ */
+export class AsyncEvents {
+  private readonly session: AdminSession;
+  private readonly parked: NvmfRequest[] = [];
+  private pending: Event[] = [];
+  /** Log pages whose event was sent and that were not read since. */
+  private readonly masked = new Set<number>();
+
+  constructor(session: AdminSession) {
+    this.session = session;
+  }
+
+  get outstanding(): number {
+    return this.parked.length;
+  }
+
+  /** An Asynchronous Event Request. */
+  request(request: NvmfRequest): void {
+    const { group } = this.session;
+    if (request.nsid !== 0) group.complete(request, Status.INVALID_FIELD);
+    else if (this.parked.length > AERL) group.complete(request, Status.AER_LIMIT);
+    else {
+      group.park(request);
+      this.parked.push(request);
+      this.deliver();
+    }
+  }
+
+  namespaceChanged(): void {
+    this.raise(namespaceChange);
+  }
+  discoveryChanged(): void {
+    this.raise(discoveryChange);
+  }
+
+  private raise(event: Event): void {
+    if ((this.session.features.asyncEventConfiguration & event.enabledBy) === 0) return;
+    if (!this.pending.includes(event)) this.pending.push(event);
+    this.deliver();
+  }
+
+  /** The host has read a log page, and wants to hear of it again. */
+  logPageRead(page: number): void {
+    this.pending = this.pending.filter(({ dw0 }) => dw0 >>> 16 !== page);
+    this.masked.delete(page);
+    this.deliver();
+  }
+
+  private deliver(): void {
+    while (this.parked.length > 0) {
+      const at = this.pending.findIndex(({ dw0 }) => !this.masked.has(dw0 >>> 16));
+      if (at < 0) return;
+      const [event] = this.pending.splice(at, 1);
+      this.masked.add(event!.dw0 >>> 16);
+      this.end(this.parked.shift()!, event!.dw0, Status.SUCCESS);
+    }
+  }
+
+  private end(request: NvmfRequest, dw0: number, status: number): void {
+    const { group } = this.session;
+    group.unpark(request);
+    request.dw0 = dw0;
+    group.complete(request, status);
+  }
+
+  /** For Abort: true if the request was parked; it has then ended as aborted. */
+  abort(request: NvmfRequest): boolean {
+    const at = this.parked.indexOf(request);
+    if (at < 0) return false;
+    this.parked.splice(at, 1);
+    this.end(request, 0, Status.ABORTED);
+    return true;
+  }
+
+  /** The controller is reset or its admin queue ends: nothing stays parked, what was pending is forgotten. */
+  abortAll(): void {
+    this.pending = [];
+    this.masked.clear();
+    for (const request of this.parked.splice(0)) this.end(request, 0, Status.ABORTED_SQ_DELETION);
+  }
+}

@@ -1,0 +1,63 @@
+import { namespaceConfig } from './namespaces-control.ts';
+import type { Subsystem } from './subsystem.ts';
+import type { NvmfTarget } from './target.ts';
+import { transportConfig } from './transport-options.ts';
+
+/** A call that restores a part of the configuration. */
+export interface ConfigCall {
+  readonly method: string;
+  readonly params: Record<string, unknown>;
+}
+
+/** The calls that make the target again as it is, in SPDK's order. */
+export function targetConfig(target: NvmfTarget): ConfigCall[] {
+  const { max_subsystems, settings } = target;
+  const [crdt1, crdt2, crdt3] = target.crdt;
+  return [
+    { method: 'nvmf_set_max_subsystems', params: { max_subsystems } },
+    { method: 'nvmf_set_crdt', params: { crdt1, crdt2, crdt3 } },
+    {
+      method: 'nvmf_set_config',
+      params: { ...settings, admin_cmd_passthru: { identify_ctrlr: false, ...settings.admin_cmd_passthru } },
+    },
+    ...[...target.transports.values()].map((options) => ({
+      method: 'nvmf_create_transport',
+      params: transportConfig(options),
+    })),
+    ...target.referrals.map(({ address, secure_channel, subnqn }) => ({
+      method: 'nvmf_discovery_add_referral',
+      params: { address, secure_channel, subnqn },
+    })),
+    ...[...target.subsystems.values()].filter(({ ending }) => !ending).flatMap(subsystemConfig),
+  ];
+}
+
+function subsystemConfig(subsystem: Subsystem): ConfigCall[] {
+  const { nqn, options, allow_any_host } = subsystem;
+  const { admin_label, ...rest } = options;
+  const creation: ConfigCall = {
+    method: 'nvmf_create_subsystem',
+    params: { nqn, allow_any_host, ...rest, ...(admin_label !== undefined && { admin_label }) },
+  };
+  const listeners = subsystem.listeners.map(({ address, secure_channel, ana_state, sock_impl }) => ({
+    method: 'nvmf_subsystem_add_listener',
+    params: {
+      ...{ nqn, listen_address: { ...address }, secure_channel },
+      ...(ana_state !== 'optimized' && { ana_state }),
+      ...(sock_impl !== undefined && { sock_impl }),
+    },
+  }));
+  const hosts = [...subsystem.hosts].map(([host, keys]) => ({
+    method: 'nvmf_subsystem_add_host',
+    params: { nqn, host, ...keys },
+  }));
+  if (subsystem.subtype === 'Discovery') {
+    const closed = { method: 'nvmf_subsystem_allow_any_host', params: { nqn, allow_any_host } };
+    return [...listeners, ...hosts, ...(allow_any_host ? [] : [closed])];
+  }
+  const namespaces = subsystem.sortedNamespaces.map((record) => ({
+    method: 'nvmf_subsystem_add_ns',
+    params: { nqn, namespace: namespaceConfig(record, options.ana_reporting) },
+  }));
+  return [creation, ...listeners, ...hosts, ...namespaces];
+}

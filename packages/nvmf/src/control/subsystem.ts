@@ -1,0 +1,182 @@
+import type { BdevDescriptor } from '@spdk-ts/bdev';
+import type { ControllerState } from '../controller-state.ts';
+import { SubsystemCounters } from '../counters.ts';
+import type { TransportAddress } from '../qpair.ts';
+import type { SubsystemSnapshot, SubsystemType } from '../snapshot.ts';
+import type { TransportOptions } from '../transport.ts';
+import { sameAddress } from './address-control.ts';
+
+/** Names of keys that a host authenticates with: kept and shown, used by a later release. */
+export interface HostOptions {
+  readonly psk?: string;
+  readonly dhchap_key?: string;
+  readonly dhchap_ctrlr_key?: string;
+}
+
+export interface ListenerRecord {
+  /** Number within its subsystem; also its port id in discovery records. */
+  readonly id: number;
+  readonly address: TransportAddress;
+  readonly secure_channel: boolean;
+  readonly ana_state: string;
+  readonly sock_impl: string | undefined;
+}
+
+export interface NamespaceRecord {
+  readonly nsid: number;
+  readonly descriptor: BdevDescriptor;
+  /** Upper case hexadecimal, or empty. */
+  readonly nguid: string;
+  readonly eui64: string;
+  readonly uuid: string;
+  readonly anagrpid: number;
+  readonly no_auto_visible: boolean;
+  readonly ptpl_file: string | undefined;
+}
+
+export interface QpairRecord {
+  readonly qid: number;
+  readonly reactor: number;
+  readonly thread: string;
+  readonly listen: TransportAddress;
+  readonly peer: TransportAddress;
+}
+
+/** A controller as the control thread knows it: who, and which reactor serves which queue. */
+export interface ControllerRecord {
+  readonly id: number;
+  readonly cntlid: number;
+  readonly hostnqn: string;
+  readonly hostid: string;
+  readonly subsystem: Subsystem;
+  readonly state: ControllerState;
+  readonly transport: TransportOptions;
+  readonly qpairs: Map<number, QpairRecord>;
+}
+
+export interface SubsystemOptions {
+  readonly serial_number: string;
+  readonly model_number: string;
+  readonly admin_label: string | undefined;
+  readonly max_namespaces: number;
+  readonly ana_reporting: boolean;
+  readonly min_cntlid: number;
+  readonly max_cntlid: number;
+  readonly dmrsl: number;
+  readonly wzsl: number;
+  readonly passthrough: boolean;
+  readonly enable_nssr: boolean;
+}
+
+/** A subsystem: the truth, on the control thread. */
+export class Subsystem {
+  readonly id: number;
+  readonly nqn: string;
+  readonly subtype: SubsystemType;
+  readonly options: SubsystemOptions;
+  allow_any_host: boolean;
+  readonly hosts = new Map<string, HostOptions>();
+  listeners: ListenerRecord[] = [];
+  readonly namespaces = new Map<number, NamespaceRecord>();
+  /** By CNTLID. */
+  readonly controllers = new Map<number, ControllerRecord>();
+  /** Destruction has begun: nobody new connects, nothing changes any more. */
+  ending = false;
+  private readonly counters: SharedArrayBuffer;
+  private listenerIds = 0;
+  private nextCntlid: number;
+  private changes: Promise<unknown> = Promise.resolve();
+  private waiting: (() => void)[] = [];
+
+  constructor(
+    id: number,
+    nqn: string,
+    subtype: SubsystemType,
+    options: SubsystemOptions,
+    allow_any_host: boolean,
+    reactors: number,
+  ) {
+    this.id = id;
+    this.nqn = nqn;
+    this.subtype = subtype;
+    this.options = options;
+    this.allow_any_host = allow_any_host;
+    this.counters = SubsystemCounters.allocate(reactors);
+    this.nextCntlid = options.min_cntlid;
+  }
+
+  snapshot(): SubsystemSnapshot {
+    const { serial_number, model_number, max_namespaces, dmrsl, wzsl } = this.options;
+    return {
+      ...{ id: this.id, nqn: this.nqn, subtype: this.subtype },
+      ...{ serial_number, model_number, max_namespaces, dmrsl, wzsl },
+      namespaces: this.sortedNamespaces.map(({ nsid, descriptor, nguid, eui64, uuid, anagrpid }) => ({
+        ...{ nsid, nguid, eui64, uuid, anagrpid },
+        // Its context may be large and is the bdev layer's: reactors have it from there.
+        bdev: { ...descriptor.description, context: null },
+      })),
+      counters: this.counters,
+    };
+  }
+
+  get sortedNamespaces(): NamespaceRecord[] {
+    return [...this.namespaces.values()].sort((a, b) => a.nsid - b.nsid);
+  }
+
+  /** Changes happen one after the other, in the order in which they were asked for. */
+  serialize<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.changes.then(change);
+    this.changes = result.catch(() => {});
+    return result;
+  }
+
+  allows(hostnqn: string): boolean {
+    return this.allow_any_host || this.hosts.has(hostnqn);
+  }
+
+  listener(address: TransportAddress): ListenerRecord | undefined {
+    return this.listeners.find((other) => sameAddress(other.address, address));
+  }
+
+  nextListenerId(): number {
+    return this.listenerIds++;
+  }
+
+  /** The least free NSID, or 0. */
+  freeNsid(): number {
+    for (let nsid = 1; nsid <= this.options.max_namespaces; nsid++)
+      if (!this.namespaces.has(nsid)) return nsid;
+    return 0;
+  }
+
+  /** A CNTLID that no controller has and that was not used lately, or 0. */
+  allocateCntlid(): number {
+    const { min_cntlid, max_cntlid } = this.options;
+    for (let tries = max_cntlid - min_cntlid + 1; tries > 0; tries--) {
+      const cntlid = this.nextCntlid;
+      this.nextCntlid = cntlid === max_cntlid ? min_cntlid : cntlid + 1;
+      if (!this.controllers.has(cntlid)) return cntlid;
+    }
+    return 0;
+  }
+
+  /** A controller is gone. */
+  forget(controller: ControllerRecord): void {
+    this.controllers.delete(controller.cntlid);
+    for (const look of [...this.waiting]) look();
+  }
+
+  /** Resolves when none of these controllers is there any more. */
+  gone(controllers: readonly ControllerRecord[]): Promise<void> {
+    const left = (): boolean => controllers.some((c) => this.controllers.get(c.cntlid) === c);
+    if (!left()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (left()) return;
+        this.waiting = this.waiting.filter((other) => other !== look);
+        resolve();
+      };
+      this.waiting.push(look);
+    });
+  }
+}

@@ -1,0 +1,428 @@
+import type { BdevEvent, BdevRegistry } from '@spdk-ts/bdev';
+import { Logger } from '@spdk-ts/log';
+import { DISCOVERY_NQN } from '@spdk-ts/nvme-spec';
+import type { ReactorHost } from '@spdk-ts/reactor';
+import { errnoError, invalidParams } from '@spdk-ts/rpc';
+import type { PollGroupStats } from '../plugin.ts';
+import type { TransportAddress } from '../qpair.ts';
+import type { ConnectQuestion, QpairGone, TargetSnapshot } from '../snapshot.ts';
+import type { TransportOptions } from '../transport.ts';
+import { type ListenAddress, parseAddress, parseReferral, sameAddress } from './address-control.ts';
+import { Admission } from './admission.ts';
+import { type ConfigCall, targetConfig } from './config.ts';
+import { type DiscoveryFilter, discoveryLog, type Referral } from './discovery.ts';
+import { ListeningAddresses } from './listening.ts';
+import { type NamespaceParams, openNamespace } from './namespaces-control.ts';
+import type { ControllerRecord, HostOptions, ListenerRecord, NamespaceRecord } from './subsystem.ts';
+import { Subsystem } from './subsystem.ts';
+import {
+  checkHostNqn,
+  discoveryOptions,
+  type SubsystemParams,
+  subsystemOptions,
+} from './subsystem-options.ts';
+import { transportOptions } from './transport-options.ts';
+import { within } from './wait-control.ts';
+
+const DEFAULT_MAX_SUBSYSTEMS = 1024;
+const LISTENERS_MAX = 16;
+/** How long calls wait for the controllers that they end. */
+const DISCONNECT_MS = 30_000;
+
+export interface NvmfTargetParts {
+  readonly host: ReactorHost;
+  readonly bdevs: BdevRegistry;
+  /** Firmware revision that controllers report: at most 8 characters. */
+  readonly version?: string;
+  /** Types of transports that the reactors' plugin has. */
+  readonly trtypes?: readonly string[];
+}
+
+/** Parameters of nvmf_set_config. */
+export interface TargetConfig {
+  readonly admin_cmd_passthru?: Record<string, boolean>;
+  readonly poll_groups_mask?: string;
+  readonly discovery_filters?: readonly DiscoveryFilter[];
+  readonly dhchap_digests?: readonly string[];
+  readonly dhchap_dhgroups?: readonly string[];
+  readonly dup_host_policy?: 'allow' | 'restrict_per_listener';
+}
+
+export interface ListenerParams {
+  readonly listen_address: ListenAddress;
+  readonly secure_channel?: boolean;
+  readonly ana_state?: string;
+  readonly sock_impl?: string;
+}
+
+/**
+ * The NVMe-oF target on the control thread: transports, subsystems, and who may connect to what. Poll groups on
+ * the reactors (plugin `nvmfReactorEntry`) hold copies of what concerns them. Refusals are RPC errors.
+ */
+export class NvmfTarget {
+  readonly host: ReactorHost;
+  readonly transports = new Map<string, TransportOptions>();
+  /** By NQN, in the order of their creation; the discovery subsystem is the first. */
+  readonly subsystems = new Map<string, Subsystem>();
+  readonly discovery: Subsystem;
+  referrals: Referral[] = [];
+  max_subsystems = DEFAULT_MAX_SUBSYSTEMS;
+  crdt: readonly [number, number, number] = [0, 0, 0];
+  /** What nvmf_set_config was told. */
+  settings: TargetConfig = {};
+  /** Steps with every change of the discovery log page. */
+  genctr = 0;
+  stopping = false;
+
+  private readonly bdevs: BdevRegistry;
+  private readonly trtypes: readonly string[];
+  private readonly firmware_revision: string;
+  private readonly admission: Admission;
+  private readonly listening: ListeningAddresses;
+  private readonly log = new Logger('nvmf');
+  private started: Promise<void> | null = null;
+  private ids = 0;
+
+  constructor({ host, bdevs, version = '0.1.0', trtypes = ['TCP'] }: NvmfTargetParts) {
+    this.host = host;
+    this.bdevs = bdevs;
+    this.trtypes = trtypes;
+    this.firmware_revision = version.slice(0, 8);
+    this.listening = new ListeningAddresses(host);
+    this.admission = new Admission({
+      findSubsystem: (nqn) => this.subsystems.get(nqn),
+      transport: (trtype) => this.transports.get(trtype),
+      disconnect: (controller, reason) => this.endController(controller, reason),
+      isStopping: () => this.stopping,
+      restrictsDuplicateHosts: () => this.settings.dup_host_policy === 'restrict_per_listener',
+    });
+    this.discovery = this.makeSubsystem(DISCOVERY_NQN, 'Discovery', discoveryOptions, true);
+    host.provide('nvmf', {
+      connect: (question: ConnectQuestion, reactor) => this.admission.connect(question, reactor),
+      qpairGone: (gone: QpairGone) => this.admission.qpairGone(gone),
+      discoveryLog: (asked: { hostnqn: string; address: TransportAddress }) => this.discoveryLog(asked),
+    });
+  }
+
+  /** Tells the reactors what they need to know before anything else. Called by the application, or by itself. */
+  init(): Promise<void> {
+    this.started ??= (async () => {
+      const target: TargetSnapshot = { firmware_revision: this.firmware_revision, crdt: this.crdt };
+      await this.host.broadcast('nvmf', 'configure', target);
+      await this.host.broadcast('nvmf', 'setSubsystem', this.discovery.snapshot());
+    })();
+    return this.started;
+  }
+
+  /** Ends connections, waits for what is in flight, closes bdevs. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    for (const subsystem of this.subsystems.values()) subsystem.ending = true;
+    await this.host.broadcast('nvmf', 'stop');
+    for (const subsystem of this.subsystems.values()) await this.closeNamespaces(subsystem);
+  }
+
+  // --- transports ---
+
+  async createTransport(given: { trtype: string; [option: string]: unknown }): Promise<void> {
+    await this.init();
+    const trtype = given.trtype.toUpperCase();
+    if (!this.trtypes.includes(trtype))
+      throw invalidParams(
+        `trtype is "${given.trtype}": this target has ${this.trtypes.join(', ')} only`,
+        'trtype',
+      );
+    if (this.transports.has(trtype))
+      throw errnoError('EEXIST', `Transport type '${trtype}' already exists; a target has one of each type`);
+    const buffers = (await this.host.call(0, 'reactor', 'buffers')) as { large_bytes: number };
+    const options = transportOptions({ ...given, trtype }, buffers.large_bytes);
+    this.transports.set(trtype, options);
+    await this.host.broadcast('nvmf', 'createTransport', options);
+    this.log.notice(`${trtype} transport: ready`);
+  }
+
+  // --- subsystems ---
+
+  private makeSubsystem(
+    nqn: string,
+    subtype: 'NVMe' | 'Discovery',
+    options: ReturnType<typeof subsystemOptions>,
+    allow_any_host: boolean,
+  ): Subsystem {
+    const reactors = this.host.reactors.length;
+    const subsystem = new Subsystem(++this.ids, nqn, subtype, options, allow_any_host, reactors);
+    this.subsystems.set(nqn, subsystem);
+    return subsystem;
+  }
+
+  /** The subsystem of an NQN. Throws an RPC error -32602. */
+  subsystem(nqn: string): Subsystem {
+    const found = this.subsystems.get(nqn);
+    if (found === undefined)
+      throw invalidParams(
+        `nqn: there is no subsystem "${nqn}"; nvmf_get_subsystems lists those that exist`,
+        'nqn',
+      );
+    return found;
+  }
+
+  /** Queues a change behind those that were asked for before. Rejects if the subsystem is going. */
+  private change<T>(subsystem: Subsystem, work: () => Promise<T>): Promise<T> {
+    return subsystem.serialize(async () => {
+      if (subsystem.ending) throw errnoError('ENODEV', `subsystem ${subsystem.nqn} is being deleted`);
+      return await work();
+    });
+  }
+
+  async createSubsystem(params: SubsystemParams): Promise<Subsystem> {
+    await this.init();
+    const options = subsystemOptions(params, this.subsystems, this.max_subsystems);
+    if (options.ana_reporting)
+      this.log.warn(`subsystem ${params.nqn}: ANA reporting is kept, but not reported to hosts yet`);
+    const subsystem = this.makeSubsystem(params.nqn, 'NVMe', options, params.allow_any_host ?? false);
+    await subsystem.serialize(() => this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot()));
+    this.discoveryChanged();
+    return subsystem;
+  }
+
+  async deleteSubsystem(nqn: string): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    if (subsystem === this.discovery)
+      throw invalidParams(`nqn: the discovery subsystem cannot be deleted`, 'nqn');
+    await this.change(subsystem, async () => {
+      subsystem.ending = true;
+      this.discoveryChanged();
+      for (const { address } of subsystem.listeners) await this.listening.remove(address);
+      subsystem.listeners = [];
+      const all = [...subsystem.controllers.values()];
+      if (!(await this.endControllers(subsystem, all, 'its subsystem is deleted', DISCONNECT_MS))) {
+        subsystem.ending = false;
+        throw errnoError('EBUSY', `subsystem ${nqn}: commands of its controllers do not end`);
+      }
+      await this.host.broadcast('nvmf', 'removeSubsystem', { id: subsystem.id });
+      await this.closeNamespaces(subsystem);
+      this.subsystems.delete(nqn);
+    });
+  }
+
+  // --- namespaces ---
+
+  /** Returns the NSID. */
+  async addNamespace(nqn: string, params: NamespaceParams): Promise<number> {
+    const subsystem = this.subsystem(nqn);
+    if (subsystem === this.discovery)
+      throw invalidParams('nqn: the discovery subsystem has no namespaces', 'nqn');
+    return await this.change(subsystem, async () => {
+      const record = openNamespace(this.bdevs, subsystem, params, (nsid, event) =>
+        this.bdevEvent(subsystem, nsid, event),
+      );
+      subsystem.namespaces.set(record.nsid, record);
+      try {
+        await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+      } catch (error) {
+        await this.takeNamespace(subsystem, record);
+        const { message } = error as Error;
+        throw invalidParams(`namespace.bdev_name ${params.bdev_name} cannot be used: ${message}`);
+      }
+      return record.nsid;
+    });
+  }
+
+  async removeNamespace(nqn: string, nsid: number): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    await this.change(subsystem, async () => {
+      const record = subsystem.namespaces.get(nsid);
+      if (record === undefined)
+        throw invalidParams(`nsid: subsystem ${nqn} has no namespace ${nsid}`, 'nsid');
+      await this.takeNamespace(subsystem, record);
+    });
+  }
+
+  /** Its I/O ends, new I/O waits; then it is gone, and I/O goes on. */
+  private async takeNamespace(subsystem: Subsystem, record: NamespaceRecord): Promise<void> {
+    const { id } = subsystem;
+    await this.host.broadcast('nvmf', 'pause', { id });
+    try {
+      subsystem.namespaces.delete(record.nsid);
+      await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+    } finally {
+      await this.host.broadcast('nvmf', 'resume', { id });
+    }
+    await record.descriptor.close();
+  }
+
+  /** The bdev behind a namespace is removed or has another size. */
+  private bdevEvent(subsystem: Subsystem, nsid: number, event: BdevEvent): void {
+    const done = subsystem.serialize(async () => {
+      const record = subsystem.namespaces.get(nsid);
+      if (record === undefined || subsystem.ending) return;
+      if (event === 'resize') await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+      else {
+        const { name } = record.descriptor.description;
+        this.log.notice(`subsystem ${subsystem.nqn}: namespace ${nsid} goes with its bdev ${name}`);
+        await this.takeNamespace(subsystem, record);
+      }
+    });
+    done.catch((error: Error) =>
+      this.log.error(`subsystem ${subsystem.nqn}: namespace ${nsid}: ${error.message}`),
+    );
+  }
+
+  private async closeNamespaces(subsystem: Subsystem): Promise<void> {
+    for (const { descriptor } of subsystem.namespaces.values()) await descriptor.close();
+    subsystem.namespaces.clear();
+  }
+
+  // --- listeners ---
+
+  async addListener(nqn: string, params: ListenerParams): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    const address = parseAddress(params.listen_address, 'listen_address');
+    if (params.secure_channel === true)
+      throw invalidParams('secure_channel is true: TLS listeners do not exist here yet', 'secure_channel');
+    if (!this.transports.has(address.trtype))
+      throw invalidParams(
+        `listen_address.trtype: there is no ${address.trtype} transport; call nvmf_create_transport first`,
+        'listen_address.trtype',
+      );
+    await this.change(subsystem, async () => {
+      const where = `${address.traddr}:${address.trsvcid}`;
+      if (subsystem.listener(address) !== undefined)
+        throw invalidParams(`listen_address: subsystem ${nqn} listens at ${where} already`, 'listen_address');
+      if (subsystem.listeners.length >= LISTENERS_MAX)
+        throw invalidParams(
+          `listen_address: subsystem ${nqn} has ${LISTENERS_MAX} listeners, the most there can be`,
+        );
+      await this.listening.add(address);
+      const record: ListenerRecord = {
+        ...{ id: subsystem.nextListenerId(), address, secure_channel: false },
+        ...{ ana_state: params.ana_state ?? 'optimized', sock_impl: params.sock_impl },
+      };
+      subsystem.listeners = [...subsystem.listeners, record];
+      this.log.notice(`NVMe/${address.trtype} Target Listening on ${address.traddr} port ${address.trsvcid}`);
+      this.discoveryChanged();
+    });
+  }
+
+  async removeListener(nqn: string, given: ListenAddress): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    const address = parseAddress(given, 'listen_address');
+    await this.change(subsystem, async () => {
+      const record = subsystem.listener(address);
+      if (record === undefined)
+        throw invalidParams(
+          `listen_address: subsystem ${nqn} does not listen at ${address.traddr}:${address.trsvcid}`,
+          'listen_address',
+        );
+      subsystem.listeners = subsystem.listeners.filter((other) => other !== record);
+      this.discoveryChanged();
+      const through = [...subsystem.controllers.values()].filter((controller) =>
+        [...controller.qpairs.values()].some(({ listen }) => sameAddress(listen, address)),
+      );
+      await this.endControllers(subsystem, through, 'its listener has been removed', DISCONNECT_MS);
+      await this.listening.remove(address);
+    });
+  }
+
+  // --- hosts ---
+
+  async addHost(nqn: string, host: string, options: HostOptions): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    checkHostNqn(host);
+    await this.change(subsystem, async () => {
+      if (subsystem.hosts.has(host))
+        throw invalidParams(`host: ${host} is on the list of subsystem ${nqn} already`, 'host');
+      subsystem.hosts.set(host, options);
+      this.discoveryChanged();
+    });
+  }
+
+  async removeHost(nqn: string, host: string, timeout_ms = DISCONNECT_MS): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    await this.change(subsystem, async () => {
+      if (!subsystem.hosts.delete(host))
+        throw invalidParams(`host: ${host} is not on the list of subsystem ${nqn}`, 'host');
+      this.discoveryChanged();
+      const its = [...subsystem.controllers.values()].filter(({ hostnqn }) => hostnqn === host);
+      await this.endControllers(subsystem, its, 'its host has been removed', timeout_ms);
+    });
+  }
+
+  async allowAnyHost(nqn: string, allow: boolean): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    await this.change(subsystem, async () => {
+      subsystem.allow_any_host = allow;
+      this.discoveryChanged();
+    });
+  }
+
+  // --- controllers ---
+
+  private endController(controller: ControllerRecord, reason: string): void {
+    controller.state.close();
+    this.host
+      .broadcast('nvmf', 'disconnectController', { id: controller.id, reason })
+      .catch((error: Error) => this.log.error(`controller ${controller.cntlid}: ${error.message}`));
+  }
+
+  /** Ends controllers and waits for that; false if it took too long. */
+  private async endControllers(
+    subsystem: Subsystem,
+    controllers: readonly ControllerRecord[],
+    reason: string,
+    timeout_ms: number,
+  ): Promise<boolean> {
+    for (const controller of controllers) this.endController(controller, reason);
+    const ended = await within(subsystem.gone(controllers), timeout_ms);
+    if (!ended)
+      this.log.warn(`subsystem ${subsystem.nqn}: controllers have not ended after ${timeout_ms} ms`);
+    return ended;
+  }
+
+  // --- discovery ---
+
+  private discoveryChanged(): void {
+    this.genctr++;
+    this.host
+      .broadcast('nvmf', 'discoveryChanged')
+      .catch((error: Error) => this.log.error(`discovery log: ${error.message}`));
+  }
+
+  private discoveryLog({ hostnqn, address }: { hostnqn: string; address: TransportAddress }): Uint8Array {
+    const depth = (trtype: string): number => this.transports.get(trtype)!.max_aq_depth;
+    const filters = this.settings.discovery_filters ?? [];
+    const { genctr, subsystems, referrals } = this;
+    return discoveryLog(genctr, subsystems.values(), referrals, depth, hostnqn, address, filters);
+  }
+
+  /** Adding a referral that is there already changes nothing. */
+  addReferral(given: ListenAddress, subnqn = DISCOVERY_NQN, secure_channel = false): void {
+    const address = parseReferral(given, 'address');
+    if (this.referral(address, subnqn) !== undefined) return;
+    this.referrals = [...this.referrals, { address, subnqn, secure_channel }];
+    this.discoveryChanged();
+  }
+
+  /** False if there is no such referral. */
+  removeReferral(given: ListenAddress, subnqn = DISCOVERY_NQN): boolean {
+    const found = this.referral(parseReferral(given, 'address'), subnqn);
+    if (found === undefined) return false;
+    this.referrals = this.referrals.filter((other) => other !== found);
+    this.discoveryChanged();
+    return true;
+  }
+
+  private referral(address: TransportAddress, subnqn: string): Referral | undefined {
+    return this.referrals.find((other) => sameAddress(other.address, address) && other.subnqn === subnqn);
+  }
+
+  /** The calls that make the target again as it is: for framework_get_config. */
+  config(): ConfigCall[] {
+    return targetConfig(this);
+  }
+
+  /** Counters of every poll group. */
+  async stats(): Promise<PollGroupStats[]> {
+    return (await this.host.broadcast('nvmf', 'stats')) as PollGroupStats[];
+  }
+}

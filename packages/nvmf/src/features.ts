@@ -1,0 +1,206 @@
+import {
+  aec,
+  decodeErrorRecovery,
+  decodeNumberOfQueues,
+  decodePowerManagement,
+  decodeTemperatureThreshold,
+  encodeNumberOfQueues,
+  featureSelect,
+  fid,
+  HOST_ID_EXHID,
+  hostBehavior,
+  VWC_WCE,
+  WRITE_ATOMICITY_DN,
+} from '@spdk-ts/nvme-spec';
+import type { AdminSession } from './admin-session.ts';
+import { gather } from './memory-queue.ts';
+import type { NvmfRequest } from './request.ts';
+import { Status } from './status.ts';
+
+/** Set Features dword 10, bit 31: save. */
+const SAVE = 0x8000_0000;
+const NSID_ALL = 0xffff_ffff;
+/** Over temperature threshold's highest value, which never triggers. */
+const NO_THRESHOLD = 0xffff;
+
+/** Features of a discovery controller. */
+const discoveryFeatures: ReadonlySet<number> = new Set([fid.asyncEventConfiguration, fid.keepAliveTimer]);
+
+/** Get and Set Features (Base 2.0, 5.15 and 5.27). */
+export class Features {
+  private readonly session: AdminSession;
+  private readonly values = new Map<number, number>();
+  private over = NO_THRESHOLD;
+  private under = 0;
+  private behavior: Uint8Array = new Uint8Array(hostBehavior.size);
+
+  constructor(session: AdminSession) {
+    this.session = session;
+    this.reset();
+  }
+
+  /** The defaults, as after a controller level reset. Keep alive is not part of them: it belongs to Connect. */
+  reset(): void {
+    const { controller } = this.session;
+    this.values.clear();
+    for (const id of [
+      fid.arbitration,
+      fid.powerManagement,
+      fid.errorRecovery,
+      fid.interruptCoalescing,
+      fid.interruptVectorConfiguration,
+      fid.writeAtomicity,
+    ])
+      this.values.set(id, 0);
+    const events = controller.subsystem.discovery ? aec.discoveryLogChange : aec.namespaceAttribute;
+    this.values.set(fid.asyncEventConfiguration, events >>> 0);
+    this.over = NO_THRESHOLD;
+    this.under = 0;
+    this.behavior = new Uint8Array(hostBehavior.size);
+    controller.state.writeCache = true;
+  }
+
+  get asyncEventConfiguration(): number {
+    return this.values.get(fid.asyncEventConfiguration)!;
+  }
+
+  private known(id: number): boolean {
+    return !this.session.controller.subsystem.discovery || discoveryFeatures.has(id);
+  }
+
+  get(request: NvmfRequest): void {
+    const { session } = this;
+    const id = request.cdw(10) & 0xff;
+    const select = (request.cdw(10) >>> 8) & 0x7;
+    // The Select field is not supported (ONCS bit 4): only current values can be had.
+    if (!this.known(id) || select !== featureSelect.current)
+      session.group.complete(request, Status.INVALID_FIELD);
+    else if (id === fid.hostBehaviorSupport) session.respond(request, this.behavior);
+    else if (id === fid.hostIdentifier) this.getHostId(request);
+    else {
+      const value = this.value(id, request.cdw(11));
+      if (value !== null) request.dw0 = value;
+      session.group.complete(request, value === null ? Status.INVALID_FIELD : Status.SUCCESS);
+    }
+  }
+
+  /** A feature's dword, or null if there is none such. */
+  private value(id: number, cdw11: number): number | null {
+    const { controller, keepAlive } = this.session;
+    switch (id) {
+      case fid.volatileWriteCache:
+        return controller.state.writeCache ? VWC_WCE : 0;
+      case fid.numberOfQueues: {
+        const queues = controller.transport.max_io_qpairs_per_ctrlr;
+        return encodeNumberOfQueues(queues, queues);
+      }
+      case fid.keepAliveTimer:
+        return keepAlive.kato_ms;
+      case fid.temperatureThreshold: {
+        const { tmpsel, thsel } = decodeTemperatureThreshold(cdw11);
+        if (tmpsel !== 0 || thsel > 1) return null;
+        return thsel === 0 ? this.over : this.under;
+      }
+      case fid.interruptVectorConfiguration:
+        return cdw11 & 0xffff;
+      default:
+        return this.values.get(id) ?? null;
+    }
+  }
+
+  private getHostId(request: NvmfRequest): void {
+    const { session } = this;
+    // Fabrics: the extended, 128-bit identifier only.
+    if ((request.cdw(11) & HOST_ID_EXHID) === 0) session.group.complete(request, Status.INVALID_FIELD);
+    else session.respond(request, Uint8Array.from(Buffer.from(session.controller.hostid, 'hex')));
+  }
+
+  set(request: NvmfRequest): void {
+    const { group } = this.session;
+    const cdw10 = request.cdw(10);
+    const id = cdw10 & 0xff;
+    if (!this.known(id)) group.complete(request, Status.INVALID_FIELD);
+    else if ((cdw10 & SAVE) !== 0) group.complete(request, Status.NOT_SAVEABLE);
+    else if (request.nsid !== 0 && request.nsid !== NSID_ALL && id !== fid.errorRecovery)
+      group.complete(request, Status.NOT_NAMESPACE_SPECIFIC);
+    else group.complete(request, this.change(id, request));
+  }
+
+  /** Returns a status. */
+  private change(id: number, request: NvmfRequest): number {
+    const { controller, keepAlive } = this.session;
+    const cdw11 = request.cdw(11);
+    switch (id) {
+      case fid.arbitration:
+      case fid.asyncEventConfiguration:
+        return this.store(id, cdw11);
+      case fid.powerManagement:
+        return decodePowerManagement(cdw11).ps !== 0 ? Status.INVALID_FIELD : this.store(id, cdw11);
+      case fid.writeAtomicity:
+        return this.store(id, cdw11 & WRITE_ATOMICITY_DN);
+      case fid.errorRecovery:
+        return this.setErrorRecovery(request.nsid, cdw11);
+      case fid.temperatureThreshold:
+        return this.setThreshold(cdw11);
+      case fid.volatileWriteCache:
+        controller.state.writeCache = (cdw11 & VWC_WCE) !== 0;
+        return Status.SUCCESS;
+      case fid.numberOfQueues:
+        return this.setQueues(request, cdw11);
+      case fid.keepAliveTimer:
+        keepAlive.set(cdw11);
+        return Status.SUCCESS;
+      case fid.hostBehaviorSupport:
+        return this.setBehavior(request);
+      case fid.hostIdentifier:
+        // Base 2.0, 5.27.1.25: over fabrics the identifier comes with Connect.
+        return Status.SEQUENCE_ERROR;
+      case fid.interruptCoalescing:
+      case fid.interruptVectorConfiguration:
+        return Status.NOT_CHANGEABLE;
+      default:
+        return Status.INVALID_FIELD;
+    }
+  }
+
+  private store(id: number, value: number): number {
+    this.values.set(id, value);
+    return Status.SUCCESS;
+  }
+
+  private setErrorRecovery(nsid: number, cdw11: number): number {
+    const one = nsid !== 0 && nsid !== NSID_ALL;
+    if (one && this.session.controller.subsystem.find(nsid) === null) return Status.INVALID_NAMESPACE;
+    // No namespace reports deallocated blocks as errors (NSFEAT bit 2).
+    if (decodeErrorRecovery(cdw11).dulbe) return Status.INVALID_FIELD;
+    return this.store(fid.errorRecovery, cdw11);
+  }
+
+  private setThreshold(cdw11: number): number {
+    const { tmpth, tmpsel, thsel } = decodeTemperatureThreshold(cdw11);
+    if ((tmpsel !== 0 && tmpsel !== 0xf) || thsel > 1) return Status.INVALID_FIELD;
+    if (thsel === 0) this.over = tmpth;
+    else this.under = tmpth;
+    return Status.SUCCESS;
+  }
+
+  private setQueues(request: NvmfRequest, cdw11: number): number {
+    const { controller } = this.session;
+    const { submission, completion } = decodeNumberOfQueues(cdw11);
+    if (submission > 0xffff || completion > 0xffff) return Status.INVALID_FIELD;
+    if (controller.state.ioQueues > 0) return Status.SEQUENCE_ERROR;
+    const queues = controller.transport.max_io_qpairs_per_ctrlr;
+    request.dw0 = encodeNumberOfQueues(queues, queues);
+    return Status.SUCCESS;
+  }
+
+  private setBehavior(request: NvmfRequest): number {
+    const { size } = hostBehavior;
+    if (request.length < size) return Status.SGL_LENGTH_INVALID;
+    const data = gather(this.session.group.reactor.regions, request, size);
+    const { acre, lbafee } = hostBehavior.decode(data);
+    if (acre > 1 || lbafee > 1) return Status.INVALID_FIELD;
+    this.behavior = data;
+    return Status.SUCCESS;
+  }
+}

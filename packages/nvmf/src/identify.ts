@@ -1,0 +1,262 @@
+import {
+  cmic,
+  cns,
+  controllerType,
+  csi,
+  ctratt,
+  discoveryControllerType,
+  encodeIoCommandSets,
+  encodeNamespaceDescriptors,
+  encodeNamespaceList,
+  FRMW_SLOTS_SHIFT,
+  frmw,
+  IDENTIFY_SIZE,
+  identifyController,
+  identifyControllerNvm,
+  identifyNamespace,
+  identifyNamespaceIndependent,
+  identifyNamespaceNvm,
+  ioCommandSetBit,
+  lpa,
+  NAMESPACE_LIST_MAX,
+  nmic,
+  nsattr,
+  nsfeat,
+  nstat,
+  oaes,
+  ofcs,
+  oncs,
+  parseEui64,
+  parseNguid,
+  parseUuid,
+  sgls,
+  version,
+  vwc,
+} from '@spdk-ts/nvme-spec';
+import { ACL } from './abort.ts';
+import type { AdminSession } from './admin-session.ts';
+import { AERL } from './aer.ts';
+import { ERROR_LOG_ENTRIES } from './controller-state.ts';
+import type { NvmfRequest } from './request.ts';
+import { Status } from './status.ts';
+import type { NamespaceView } from './subsystem-view.ts';
+
+const NSID_LAST = 0xffff_fffd;
+const PAGE = 4096;
+const VENDOR = 0x8086;
+const IEEE = Uint8Array.of(0x5c, 0xd2, 0xe4);
+const SQE = 64;
+const CAPSULE_UNIT = 16;
+
+/** Identify (Base 2.0, 5.17). Answers with 4096 bytes or a status. */
+export function identify(session: AdminSession, request: NvmfRequest): void {
+  const answer = describe(session, request);
+  if (typeof answer === 'number') session.group.complete(request, answer);
+  else session.respond(request, answer);
+}
+
+function describe(session: AdminSession, request: NvmfRequest): Uint8Array | number {
+  const { subsystem } = session.controller;
+  const wanted = request.cdw(10) & 0xff;
+  const set = request.cdw(11) >>> 24;
+  const out = new Uint8Array(IDENTIFY_SIZE);
+  if (wanted === cns.controller) return describeController(session, out);
+  if (subsystem.discovery) return Status.INVALID_FIELD;
+  switch (wanted) {
+    case cns.namespace:
+      return ofNamespace(session, request.nsid, (ns) => describeNamespace(session, ns, out), out);
+    case cns.activeNamespaceList:
+      return namespaceList(session, request.nsid, out);
+    case cns.namespaceDescriptors:
+      return ofNamespace(session, request.nsid, (ns) => describeIds(ns, out), Status.INVALID_NAMESPACE);
+    case cns.independentNamespace:
+      return ofNamespace(session, request.nsid, (ns) => describeIndependent(ns, out), out);
+    case cns.ioCommandSets:
+      encodeIoCommandSets([ioCommandSetBit.nvm], out);
+      return out;
+    case cns.csiNamespace:
+    case cns.csiController:
+    case cns.csiActiveNamespaceList:
+      return set === csi.nvm ? describeNvm(session, wanted, request.nsid, out) : Status.INVALID_FIELD;
+    default:
+      return Status.INVALID_FIELD;
+  }
+}
+
+function describeNvm(
+  session: AdminSession,
+  wanted: number,
+  nsid: number,
+  out: Uint8Array,
+): Uint8Array | number {
+  const { dmrsl, wzsl } = session.controller.subsystem.snapshot;
+  if (wanted === cns.csiActiveNamespaceList) return namespaceList(session, nsid, out);
+  if (wanted === cns.csiController) {
+    identifyControllerNvm.encode({ wzsl, dmrsl }, out);
+    return out;
+  }
+  const encode = (): Uint8Array => {
+    identifyNamespaceNvm.encode({}, out);
+    return out;
+  };
+  return ofNamespace(session, nsid, encode, out);
+}
+
+/** What is said of a namespace; of one that is not there, `absent`; of an NSID that cannot be, Invalid Namespace. */
+function ofNamespace(
+  session: AdminSession,
+  nsid: number,
+  encode: (ns: NamespaceView) => Uint8Array,
+  absent: Uint8Array | number,
+): Uint8Array | number {
+  const { subsystem } = session.controller;
+  if (nsid === 0 || nsid > subsystem.snapshot.max_namespaces) return Status.INVALID_NAMESPACE;
+  const ns = subsystem.find(nsid);
+  return ns === null ? absent : encode(ns);
+}
+
+function namespaceList(session: AdminSession, after: number, out: Uint8Array): Uint8Array | number {
+  if (after > NSID_LAST) return Status.INVALID_NAMESPACE;
+  const { nsids } = session.controller.subsystem;
+  encodeNamespaceList(nsids.filter((nsid) => nsid > after).slice(0, NAMESPACE_LIST_MAX), out);
+  return out;
+}
+
+function describeIds(ns: NamespaceView, out: Uint8Array): Uint8Array {
+  const { eui64, nguid, uuid } = ns.snapshot;
+  const ids = { eui64: parseEui64(eui64), nguid: parseNguid(nguid), uuid: parseUuid(uuid) };
+  encodeNamespaceDescriptors(
+    {
+      ...(ids.eui64 && { eui64: ids.eui64 }),
+      ...(ids.nguid && { nguid: ids.nguid }),
+      ...(ids.uuid && { uuid: ids.uuid }),
+      csi: csi.nvm,
+    },
+    out,
+  );
+  return out;
+}
+
+function describeIndependent(ns: NamespaceView, out: Uint8Array): Uint8Array {
+  identifyNamespaceIndependent.encode(
+    { nmic: nmic.shared, anagrpid: ns.snapshot.anagrpid, nstat: nstat.ready },
+    out,
+  );
+  return out;
+}
+
+function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8Array): Uint8Array {
+  const { bdev, nguid, eui64, anagrpid } = ns.snapshot;
+  const blocks = ns.channel.num_blocks;
+  const size = ns.block_size;
+  const less1 = (value: number): number => Math.min(Math.max(value, 1), 0x1_0000) - 1;
+  const boundary = Math.min(
+    bdev.optimal_io_boundary,
+    Math.floor(session.controller.transport.max_io_size / size),
+  );
+  const preferences = [
+    bdev.preferred_write_granularity,
+    bdev.preferred_write_alignment,
+    bdev.preferred_unmap_granularity,
+    bdev.preferred_unmap_alignment,
+    bdev.optimal_write_size,
+  ];
+  identifyNamespace.encode(
+    {
+      nsze: blocks,
+      ncap: blocks,
+      nuse: blocks,
+      nsfeat: preferences.some((value) => value > 1) ? nsfeat.optimalPerformance : 0,
+      nmic: nmic.shared,
+      noiob: Math.min(boundary, 0xffff),
+      nvmcap: blocks * size,
+      npwg: less1(bdev.preferred_write_granularity),
+      npwa: less1(bdev.preferred_write_alignment),
+      npdg: less1(bdev.preferred_unmap_granularity),
+      npda: less1(bdev.preferred_unmap_alignment),
+      nows: less1(bdev.optimal_write_size),
+      anagrpid,
+      nsattr: ns.writable ? 0 : nsattr.writeProtected,
+      nguid: parseNguid(nguid) ?? new Uint8Array(16),
+      eui64: parseEui64(eui64) ?? new Uint8Array(8),
+      lbaf: [{ ms: 0, lbads: Math.log2(size), rp: 0 }],
+    },
+    out,
+  );
+  return out;
+}
+
+function describeController(session: AdminSession, out: Uint8Array): Uint8Array {
+  const { controller, group } = session;
+  const { subsystem, transport } = controller;
+  const { snapshot } = subsystem;
+  const common = {
+    fr: group.target.firmware_revision,
+    mdts: Math.floor(Math.log2(transport.max_io_size / PAGE)),
+    cntlid: controller.cntlid,
+    ver: version(2, 0),
+    ctratt: ctratt.hostId128,
+    aerl: AERL,
+    lpa: lpa.extendedData,
+    elpe: ERROR_LOG_ENTRIES - 1,
+    kas: transport.kas,
+    maxcmd: transport.max_queue_depth,
+    sgls: sgls.supported | sgls.offset | (transport.trtype === 'TCP' ? sgls.transportDataBlock : 0),
+    subnqn: snapshot.nqn,
+  };
+  if (subsystem.discovery)
+    identifyController.encode(
+      {
+        ...common,
+        oaes: oaes.discoveryLogChange,
+        cntrltype: controllerType.discovery,
+        dctype: discoveryControllerType.direct,
+      },
+      out,
+    );
+  else identifyController.encode({ ...common, ...ioController(session) }, out);
+  return out;
+}
+
+/** What an I/O controller says of itself beside what all do. */
+function ioController(session: AdminSession) {
+  const { controller, group } = session;
+  const { subsystem, transport } = controller;
+  const { snapshot } = subsystem;
+  const namespaces = subsystem.namespaces.filter((ns) => ns !== null);
+  const masked = (transport.extra['masked_oncs'] as readonly string[] | undefined) ?? [];
+  // A host asks once, namespaces come and go: what no present namespace lacks is taken for supported.
+  const support = (bit: number, name: string, can: (ns: NamespaceView) => boolean): number =>
+    namespaces.every(can) && !masked.includes(name) ? bit : 0;
+  const [crdt1, crdt2, crdt3] = group.target.crdt;
+  const cached = namespaces.length === 0 || namespaces.some((ns) => ns.flushes);
+  return {
+    vid: VENDOR,
+    ssvid: VENDOR,
+    sn: snapshot.serial_number,
+    mn: snapshot.model_number,
+    ieee: IEEE,
+    cmic: cmic.multiplePorts | cmic.multipleControllers,
+    oaes: oaes.namespaceAttribute,
+    cntrltype: controllerType.io,
+    crdt1,
+    crdt2,
+    crdt3,
+    acl: ACL,
+    frmw: frmw.slot1ReadOnly | (1 << FRMW_SLOTS_SHIFT),
+    lpa: lpa.commandEffects | lpa.extendedData | lpa.supportedAndEffects,
+    sqes: 0x66,
+    cqes: 0x44,
+    nn: snapshot.max_namespaces,
+    mnan: snapshot.max_namespaces,
+    oncs:
+      support(oncs.compare, 'nvmcmps', (ns) => ns.compares) |
+      support(oncs.datasetManagement, 'nvmdsmsv', (ns) => ns.unmaps) |
+      support(oncs.writeZeroes, 'nvmwzsv', (ns) => ns.zeroes),
+    vwc: cached ? vwc.present | vwc.flushAllUnsupported : 0,
+    ioccsz: (SQE + transport.in_capsule_data_size) / CAPSULE_UNIT,
+    iorcsz: 1,
+    msdbd: 1,
+    ofcs: ofcs.disconnect,
+  };
+}

@@ -1,0 +1,188 @@
+import { TICK_RATE } from '@spdk-ts/env';
+import {
+  adminOpcode,
+  commandEffect,
+  encodeCommandEffects,
+  encodeNamespaceList,
+  encodeSupportLog,
+  errorLogEntry,
+  featureEffect,
+  fid,
+  firmwareSlotLog,
+  lid,
+  logPageSupport,
+  nvmOpcode,
+  smartLog,
+  trtype,
+} from '@spdk-ts/nvme-spec';
+import type { AdminSession } from './admin-session.ts';
+import { ERROR_LOG_ENTRIES } from './controller-state.ts';
+import { Counter } from './counters.ts';
+import type { NvmfRequest } from './request.ts';
+import { Status } from './status.ts';
+
+const TWO_32 = 0x1_0000_0000;
+const NSID_ALL = 0xffff_ffff;
+const LIST_SIZE = 4096;
+const MI_EFFECTS_SIZE = 4096;
+/** SMART counts data in thousands of 512 bytes. */
+const DATA_UNIT = 512_000;
+const HOUR_TICKS = 3600 * TICK_RATE;
+/** Dword 10 bit 15: retain the event. Dword 14 bit 23: the offset is an index. */
+const RAE = 0x8000;
+const OFFSET_IS_INDEX = 0x80_0000;
+
+const { supported, lbcc, namespaceScope, controllerScope } = commandEffect;
+
+const adminEffects = new Map<number, number>(
+  [
+    adminOpcode.getLogPage,
+    adminOpcode.identify,
+    adminOpcode.abort,
+    adminOpcode.setFeatures,
+    adminOpcode.getFeatures,
+    adminOpcode.asyncEventRequest,
+    adminOpcode.keepAlive,
+    adminOpcode.fabrics,
+  ].map((opcode) => [opcode, supported | controllerScope]),
+);
+
+const supportedFeatures: readonly number[] = [
+  fid.arbitration,
+  fid.powerManagement,
+  fid.temperatureThreshold,
+  fid.errorRecovery,
+  fid.volatileWriteCache,
+  fid.numberOfQueues,
+  fid.interruptCoalescing,
+  fid.interruptVectorConfiguration,
+  fid.writeAtomicity,
+  fid.asyncEventConfiguration,
+  fid.keepAliveTimer,
+  fid.hostBehaviorSupport,
+  fid.hostIdentifier,
+];
+
+const pages: ReadonlyMap<number, (session: AdminSession) => Uint8Array> = new Map([
+  [lid.supportedLogPages, supportedPages],
+  [lid.errorInformation, errorInformation],
+  [lid.smart, smart],
+  [lid.firmwareSlot, firmwareSlot],
+  [lid.changedNamespaceList, changedNamespaces],
+  [lid.commandEffects, commandEffects],
+  [lid.featureEffects, featureEffects],
+  [lid.nvmeMiEffects, () => new Uint8Array(MI_EFFECTS_SIZE)],
+]);
+
+/** Get Log Page (Base 2.0, 5.16). */
+export function getLogPage(session: AdminSession, request: NvmfRequest): void {
+  const { group, controller, events } = session;
+  const cdw10 = request.cdw(10);
+  const page = cdw10 & 0xff;
+  const length = ((cdw10 >>> 16) + (request.cdw(11) & 0xffff) * 0x1_0000 + 1) * 4;
+  const offset = request.cdw(12) + request.cdw(13) * TWO_32;
+  const { discovery } = controller.subsystem;
+  const answer = (data: Uint8Array): void => {
+    if (offset > data.length) {
+      group.complete(request, Status.INVALID_FIELD);
+      return;
+    }
+    // What is asked for beyond the page's end is zero: respond() fills up.
+    const part = data.subarray(offset, Math.min(data.length, offset + length));
+    session.respond(request, part);
+    if ((cdw10 & RAE) === 0) events.logPageRead(page);
+  };
+  if ((offset & 3) !== 0 || (request.cdw(14) & OFFSET_IS_INDEX) !== 0)
+    group.complete(request, Status.INVALID_FIELD);
+  else if (request.length < length) group.complete(request, Status.SGL_LENGTH_INVALID);
+  else if (discovery && page === lid.discovery) session.group.discoveryLog(session, request, answer);
+  else if (discovery || !pages.has(page)) group.complete(request, Status.INVALID_LOG_PAGE);
+  else if (page === lid.smart && request.nsid !== 0 && request.nsid !== NSID_ALL)
+    group.complete(request, Status.INVALID_FIELD);
+  else answer(pages.get(page)!(session));
+}
+
+function supportedPages(): Uint8Array {
+  const out = new Uint8Array(1024);
+  encodeSupportLog(new Map([...pages.keys()].map((page) => [page, logPageSupport.supported])), out);
+  return out;
+}
+
+function errorInformation(session: AdminSession): Uint8Array {
+  const out = new Uint8Array(ERROR_LOG_ENTRIES * errorLogEntry.size);
+  const { controller } = session;
+  controller.state.errorEntries(ERROR_LOG_ENTRIES).forEach((entry, i) => {
+    errorLogEntry.encode(
+      {
+        errorCount: entry.count,
+        sqid: entry.sqid,
+        cid: entry.cid,
+        statusField: entry.status << 1,
+        parameterErrorLocation: 0xffff,
+        lba: entry.lba,
+        nsid: entry.nsid,
+        trtype: controller.transport.trtype === 'TCP' ? trtype.tcp : 0,
+        opc: entry.opcode,
+      },
+      out,
+      i * errorLogEntry.size,
+    );
+  });
+  return out;
+}
+
+function smart(session: AdminSession): Uint8Array {
+  const { controller, group } = session;
+  const { counters } = controller.subsystem;
+  const units = (counter: number): number => Math.ceil(counters.sum(counter) / DATA_UNIT);
+  const out = new Uint8Array(smartLog.size);
+  smartLog.encode(
+    {
+      availableSpare: 100,
+      dataUnitsRead: units(Counter.BYTES_READ),
+      dataUnitsWritten: units(Counter.BYTES_WRITTEN),
+      hostReadCommands: counters.sum(Counter.READ_COMMANDS),
+      hostWriteCommands: counters.sum(Counter.WRITE_COMMANDS),
+      powerCycles: 1,
+      powerOnHours: Math.floor((group.reactor.now - group.started) / HOUR_TICKS),
+      mediaErrors: counters.sum(Counter.MEDIA_ERRORS),
+      errorLogEntries: controller.state.errorCount,
+    },
+    out,
+  );
+  return out;
+}
+
+function firmwareSlot(session: AdminSession): Uint8Array {
+  const out = new Uint8Array(firmwareSlotLog.size);
+  firmwareSlotLog.encode({ afi: 1, frs: [session.group.target.firmware_revision] }, out);
+  return out;
+}
+
+function changedNamespaces(session: AdminSession): Uint8Array {
+  const out = new Uint8Array(LIST_SIZE);
+  encodeNamespaceList(session.takeChanged(), out);
+  return out;
+}
+
+function commandEffects(): Uint8Array {
+  const out = new Uint8Array(4096);
+  const io = new Map<number, number>([
+    [nvmOpcode.flush, supported | namespaceScope],
+    [nvmOpcode.write, supported | lbcc | namespaceScope],
+    [nvmOpcode.read, supported | namespaceScope],
+    [nvmOpcode.compare, supported | namespaceScope],
+    [nvmOpcode.writeZeroes, supported | lbcc | namespaceScope],
+    [nvmOpcode.datasetManagement, supported | lbcc | namespaceScope],
+    [nvmOpcode.fabrics, supported | controllerScope],
+  ]);
+  encodeCommandEffects({ admin: adminEffects, io }, out);
+  return out;
+}
+
+function featureEffects(): Uint8Array {
+  const out = new Uint8Array(1024);
+  const scope = featureEffect.supported | featureEffect.controllerScope;
+  encodeSupportLog(new Map(supportedFeatures.map((id) => [id, scope])), out);
+  return out;
+}

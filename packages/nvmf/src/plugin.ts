@@ -1,0 +1,175 @@
+import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
+import { NvmfPollGroup } from './poll-group.ts';
+import type { TransportAddress } from './qpair.ts';
+import type { SubsystemSnapshot, TargetSnapshot } from './snapshot.ts';
+import { SubsystemView } from './subsystem-view.ts';
+import type { NvmfTransportType, TransportOptions } from './transport.ts';
+
+/** Counters of one poll group, as nvmf_get_stats shows them. */
+export interface PollGroupStats {
+  readonly name: string;
+  readonly admin_qpairs: number;
+  readonly io_qpairs: number;
+  readonly current_admin_qpairs: number;
+  readonly current_io_qpairs: number;
+  readonly current_unassociated_qpairs: number;
+  readonly pending_bdev_io: number;
+  readonly completed_nvme_io: number;
+  readonly transports: { readonly trtype: string }[];
+}
+
+/** What the control thread may ask of a poll group. */
+class PollGroupService {
+  readonly group: NvmfPollGroup;
+  private readonly types: readonly NvmfTransportType[];
+  private readonly endPoll: () => void;
+  private stopped: Promise<void> | null = null;
+
+  constructor(reactor: Reactor, types: readonly NvmfTransportType[]) {
+    this.types = types;
+    this.group = new NvmfPollGroup(reactor);
+    const poller = this.group.thread.registerPoller('nvmf_poll_group_poll', () => this.group.poll());
+    this.endPoll = () => poller.unregister();
+  }
+
+  createTransport(options: TransportOptions): void {
+    const type = this.types.find(({ trtype }) => trtype === options.trtype);
+    if (type === undefined)
+      throw new Error(`no transport ${options.trtype} on reactor ${this.group.reactor.index}`);
+    this.group.addTransport(type.create(this.group, options), options);
+  }
+
+  listen(address: TransportAddress): Promise<void> {
+    return this.transport(address).listen(address);
+  }
+  stopListening(address: TransportAddress): Promise<void> {
+    return this.transport(address).stopListening(address);
+  }
+
+  private transport({ trtype }: TransportAddress) {
+    const found = this.group.transports.get(trtype);
+    if (found === undefined) throw new Error(`no transport ${trtype} on reactor ${this.group.reactor.index}`);
+    return found.transport;
+  }
+
+  /** Makes or changes a subsystem. Controllers here tell their hosts of namespaces that changed. */
+  setSubsystem(snapshot: SubsystemSnapshot): void {
+    const { group } = this;
+    const view = group.subsystems.get(snapshot.id) ?? new SubsystemView(snapshot, group.thread);
+    group.subsystems.set(snapshot.id, view);
+    const { changed, failure } = view.update(snapshot);
+    group.thread.send(() => {
+      for (const controller of group.controllers.values())
+        if (controller.subsystem === view) controller.admin?.namespacesChanged(changed);
+    });
+    if (failure !== null) throw failure;
+  }
+
+  pause({ id }: { id: number }): Promise<void> {
+    return this.group.subsystems.get(id)?.pause() ?? Promise.resolve();
+  }
+  resume({ id }: { id: number }): void {
+    const { group } = this;
+    const view = group.subsystems.get(id);
+    if (view === undefined) return;
+    view.paused = false;
+    group.thread.send(() => group.io.resume(view));
+  }
+
+  async removeSubsystem({ id }: { id: number }): Promise<void> {
+    const view = this.group.subsystems.get(id);
+    if (view === undefined) return;
+    await view.pause();
+    view.destroy();
+    this.group.subsystems.delete(id);
+  }
+
+  disconnectController({ id, reason }: { id: number; reason: string }): void {
+    this.group.thread.send(() => this.group.controllers.get(id)?.disconnect(false, reason));
+  }
+
+  discoveryChanged(): void {
+    const { group } = this;
+    group.thread.send(() => {
+      for (const controller of group.controllers.values())
+        if (controller.subsystem.discovery) controller.admin?.events.discoveryChanged();
+    });
+  }
+
+  stats(): PollGroupStats {
+    const { group } = this;
+    const { admin_qpairs, io_qpairs, completed_nvme_io } = group;
+    const qpairs = [...group.qpairs];
+    const count = (wanted: (qid: number) => boolean): number =>
+      qpairs.filter(({ qid }) => wanted(qid)).length;
+    return {
+      name: group.thread.name,
+      admin_qpairs,
+      io_qpairs,
+      current_admin_qpairs: count((qid) => qid === 0),
+      current_io_qpairs: count((qid) => qid > 0),
+      current_unassociated_qpairs: count((qid) => qid < 0),
+      pending_bdev_io: group.io.pending,
+      completed_nvme_io,
+      transports: [...group.transports.keys()].map((trtype) => ({ trtype })),
+    };
+  }
+
+  /** Ends connections, waits for what is in flight, gives channels back. */
+  stop(): Promise<void> {
+    this.stopped ??= this.stopNow();
+    return this.stopped;
+  }
+
+  private async stopNow(): Promise<void> {
+    const { group } = this;
+    const views = [...group.subsystems.values()];
+    for (const view of views) {
+      view.paused = false;
+      group.thread.send(() => group.io.resume(view));
+    }
+    await Promise.all(group.removeTransports().map((transport) => transport.destroy()));
+    for (const view of views) {
+      await view.pause();
+      view.destroy();
+    }
+    group.subsystems.clear();
+    this.endPoll();
+  }
+}
+
+/** The target's half on a reactor, with these transports. Tests bring a transport of their own. */
+export function nvmfReactorPlugin(types: readonly NvmfTransportType[]): ReactorPlugin {
+  return {
+    name: 'nvmf',
+    start(reactor: Reactor): ReactorService {
+      const service = new PollGroupService(reactor, types);
+      groups.set(reactor, service.group);
+      return {
+        configure: (target: TargetSnapshot) => {
+          service.group.target = target;
+        },
+        createTransport: (options: TransportOptions) => service.createTransport(options),
+        listen: (address: TransportAddress) => service.listen(address),
+        stopListening: (address: TransportAddress) => service.stopListening(address),
+        setSubsystem: (snapshot: SubsystemSnapshot) => service.setSubsystem(snapshot),
+        pause: (which: { id: number }) => service.pause(which),
+        resume: (which: { id: number }) => service.resume(which),
+        removeSubsystem: (which: { id: number }) => service.removeSubsystem(which),
+        disconnectController: (which: { id: number; reason: string }) => service.disconnectController(which),
+        discoveryChanged: () => service.discoveryChanged(),
+        stats: () => service.stats(),
+        stop: () => service.stop(),
+      };
+    },
+  };
+}
+
+const groups = new WeakMap<Reactor, NvmfPollGroup>();
+
+/** The poll group of a reactor. Throws if the plugin `nvmf` was not started there. */
+export function getPollGroup(reactor: Reactor): NvmfPollGroup {
+  const group = groups.get(reactor);
+  if (group === undefined) throw new Error(`reactor ${reactor.index} has no NVMe-oF target`);
+  return group;
+}

@@ -1,0 +1,5 @@
+import { nvmfReactorPlugin } from './plugin.ts';
+import { tcpTransportType } from './tcp/index.ts';
+
+/** The target's entry on each reactor. */
+export default nvmfReactorPlugin([tcpTransportType]);

@@ -1,0 +1,88 @@
+import type { BdevDescription } from '@spdk-ts/bdev';
+import type { TransportOptions } from './transport.ts';
+
+/**
+ * What the control thread tells the reactors: plain, cloneable data. The truth lives on the control thread; a
+ * reactor holds the last snapshot it was sent.
+ */
+
+export interface NamespaceSnapshot {
+  readonly nsid: number;
+  readonly bdev: BdevDescription;
+  /** 32 hexadecimal digits, or empty. */
+  readonly nguid: string;
+  /** 16 hexadecimal digits, or empty. */
+  readonly eui64: string;
+  readonly uuid: string;
+  readonly anagrpid: number;
+}
+
+export type SubsystemType = 'NVMe' | 'Discovery';
+
+export interface SubsystemSnapshot {
+  /** Number of this subsystem, never used again by the process. */
+  readonly id: number;
+  readonly nqn: string;
+  readonly subtype: SubsystemType;
+  readonly serial_number: string;
+  readonly model_number: string;
+  readonly max_namespaces: number;
+  /** Blocks; 0: no limit. */
+  readonly dmrsl: number;
+  /** Power of two of memory pages; 0: no limit. */
+  readonly wzsl: number;
+  readonly namespaces: readonly NamespaceSnapshot[];
+  /** Shared counters, a row for each reactor: see {@link SubsystemCounters}. */
+  readonly counters: SharedArrayBuffer;
+}
+
+/** What holds for the whole target. */
+export interface TargetSnapshot {
+  readonly firmware_revision: string;
+  /** Command Retry Delay Times, units of 100 ms. */
+  readonly crdt: readonly [number, number, number];
+}
+
+/** A Connect command that the reactor has checked as far as it can; answered with {@link ConnectAnswer}. */
+export interface ConnectQuestion {
+  readonly subnqn: string;
+  readonly hostnqn: string;
+  /** 32 hexadecimal digits. */
+  readonly hostid: string;
+  readonly cntlid: number;
+  readonly qid: number;
+  readonly thread: string;
+  /** The queue pair's number on its reactor. */
+  readonly qpair: number;
+  readonly trtype: string;
+  readonly adrfam: string;
+  readonly traddr: string;
+  readonly trsvcid: string;
+  readonly peer_traddr: string;
+  readonly peer_trsvcid: string;
+  readonly peer_adrfam: string;
+}
+
+/** A controller as the control thread hands it to a reactor that gets a queue pair of it. */
+export interface ControllerGrant {
+  /** Number of this controller, never used again by the process. */
+  readonly id: number;
+  readonly cntlid: number;
+  readonly subsystem: number;
+  readonly hostnqn: string;
+  readonly hostid: string;
+  /** Words of {@link ControllerState}. */
+  readonly state: SharedArrayBuffer;
+  readonly transport: TransportOptions;
+}
+
+export type ConnectAnswer =
+  | { readonly grant: ControllerGrant }
+  /** A refusal: status, and dword 0 (offset of the invalid parameter) where it has one. */
+  | { readonly status: number; readonly dw0: number; readonly reason: string };
+
+/** A queue pair has gone. */
+export interface QpairGone {
+  readonly controller: number;
+  readonly qid: number;
+}

@@ -1,0 +1,145 @@
+import { type BdevChannel, getBdevService, IoType } from '@spdk-ts/bdev';
+import type { Reactor, Thread } from '@spdk-ts/reactor';
+import { SubsystemCounters } from './counters.ts';
+import type { NvmfRequest } from './request.ts';
+import type { NamespaceSnapshot, SubsystemSnapshot } from './snapshot.ts';
+
+/** A namespace on one reactor: what is told of it, and the channel that its I/O takes. */
+export class NamespaceView {
+  readonly nsid: number;
+  readonly channel: BdevChannel;
+  readonly block_size: number;
+  readonly flushes: boolean;
+  readonly compares: boolean;
+  readonly zeroes: boolean;
+  readonly unmaps: boolean;
+  readonly writable: boolean;
+  snapshot: NamespaceSnapshot;
+
+  constructor(snapshot: NamespaceSnapshot, channel: BdevChannel) {
+    this.nsid = snapshot.nsid;
+    this.channel = channel;
+    this.block_size = channel.block_size;
+    this.flushes = channel.supports(IoType.FLUSH);
+    this.compares = channel.supports(IoType.COMPARE);
+    this.zeroes = channel.supports(IoType.WRITE_ZEROES);
+    this.unmaps = channel.supports(IoType.UNMAP);
+    this.writable = channel.supports(IoType.WRITE);
+    this.snapshot = snapshot;
+  }
+}
+
+/** True if both say the same of a namespace, as a host sees it. */
+function same(a: NamespaceSnapshot, b: NamespaceSnapshot): boolean {
+  return (
+    a.bdev.id === b.bdev.id &&
+    a.bdev.num_blocks === b.bdev.num_blocks &&
+    a.nguid === b.nguid &&
+    a.eui64 === b.eui64 &&
+    a.uuid === b.uuid &&
+    a.anagrpid === b.anagrpid
+  );
+}
+
+/** A subsystem on one reactor. */
+export class SubsystemView {
+  readonly id: number;
+  readonly nqn: string;
+  readonly discovery: boolean;
+  snapshot: SubsystemSnapshot;
+  readonly counters: SubsystemCounters;
+  /** By NSID; index 0 is never used. */
+  readonly namespaces: (NamespaceView | null)[] = [];
+
+  /** While set, new I/O waits in {@link queued}. */
+  paused = false;
+  readonly queued: NvmfRequest[] = [];
+  /** I/O commands that execute, and bdev I/Os whose data is still being sent. */
+  outstanding = 0;
+  held = 0;
+  private onDrained: (() => void)[] = [];
+
+  private readonly reactor: Reactor;
+  private readonly thread: Thread;
+
+  /** A view without namespaces: {@link update} gives it those of the snapshot. */
+  constructor(snapshot: SubsystemSnapshot, thread: Thread) {
+    this.id = snapshot.id;
+    this.nqn = snapshot.nqn;
+    this.discovery = snapshot.subtype === 'Discovery';
+    this.counters = new SubsystemCounters(snapshot.counters, thread.reactor.index);
+    this.reactor = thread.reactor;
+    this.thread = thread;
+    this.snapshot = { ...snapshot, namespaces: [] };
+    while (this.namespaces.length <= snapshot.max_namespaces) this.namespaces.push(null);
+  }
+
+  /** The namespace of an NSID, or null. */
+  find(nsid: number): NamespaceView | null {
+    return nsid < this.namespaces.length ? this.namespaces[nsid]! : null;
+  }
+
+  /** NSIDs of namespaces, ascending. */
+  get nsids(): number[] {
+    return this.namespaces.flatMap((ns) => (ns === null ? [] : [ns.nsid]));
+  }
+
+  /**
+   * Takes a new snapshot: opens channels of new namespaces, gives back those of removed ones (nothing may be in
+   * flight to these). Returns the NSIDs of namespaces that came, went or changed, and the first error of a channel
+   * that could not be opened.
+   */
+  update(snapshot: SubsystemSnapshot): { changed: number[]; failure: unknown } {
+    const before = new Map(this.snapshot.namespaces.map((ns) => [ns.nsid, ns]));
+    const after = new Map(snapshot.namespaces.map((ns) => [ns.nsid, ns]));
+    const changed: number[] = [];
+    for (const [nsid, old] of before) {
+      const now = after.get(nsid);
+      if (now !== undefined && now.bdev.id === old.bdev.id) continue;
+      this.namespaces[nsid]!.channel.put();
+      this.namespaces[nsid] = null;
+      changed.push(nsid);
+    }
+    const applied: NamespaceSnapshot[] = [];
+    let failure: unknown = null;
+    for (const [nsid, now] of after) {
+      const old = before.get(nsid);
+      const view = this.namespaces[nsid]!;
+      try {
+        if (view === null) this.open(now);
+        else view.snapshot = now;
+        applied.push(now);
+      } catch (error) {
+        failure ??= error;
+      }
+      if ((old === undefined || !same(old, now)) && !changed.includes(nsid)) changed.push(nsid);
+    }
+    this.snapshot = { ...snapshot, namespaces: applied };
+    return { changed: changed.sort((a, b) => a - b), failure };
+  }
+
+  private open(ns: NamespaceSnapshot): void {
+    const channel = getBdevService(this.reactor).getChannel(ns.bdev.id, this.thread);
+    this.namespaces[ns.nsid] = new NamespaceView(ns, channel);
+  }
+
+  /** New I/O waits from now on. Resolves when nothing is in flight any more. */
+  pause(): Promise<void> {
+    this.paused = true;
+    if (this.outstanding + this.held === 0) return Promise.resolve();
+    return new Promise((resolve) => this.onDrained.push(resolve));
+  }
+
+  /** For whoever lowers outstanding or held while paused. */
+  drained(): void {
+    if (this.outstanding + this.held > 0) return;
+    const waiting = this.onDrained;
+    this.onDrained = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Gives everything back. Nothing may be in flight. */
+  destroy(): void {
+    this.update({ ...this.snapshot, namespaces: [] });
+  }
+}

@@ -1,0 +1,32 @@
+import type { RegionTable } from '@spdk-ts/env';
+import { CRC32C_INIT, crc32cFinalize, crc32cUpdate } from '@spdk-ts/nvme-spec';
+import type { NvmfRequest } from '../request.ts';
+
+/** CRC32C over `length` bytes of a request's data from byte `from` on. */
+export function requestDigest(
+  regions: RegionTable,
+  request: NvmfRequest,
+  from: number,
+  length: number,
+): number {
+  const iovs = request.iovs;
+  let crc = CRC32C_INIT;
+  if (iovs === null) {
+    const start = request.offset + from;
+    crc = crc32cUpdate(crc, regions.bytes(request.region), start, start + length);
+    return crc32cFinalize(crc);
+  }
+  let skip = from;
+  let left = length;
+  for (let i = 0; i < iovs.count && left > 0; i++) {
+    const piece = iovs.length[i]!;
+    if (skip < piece) {
+      const start = iovs.offset[i]! + skip;
+      const taken = Math.min(piece - skip, left);
+      crc = crc32cUpdate(crc, regions.bytes(iovs.region[i]!), start, start + taken);
+      left -= taken;
+      skip = 0;
+    } else skip -= piece;
+  }
+  return crc32cFinalize(crc);
+}

@@ -1,0 +1,37 @@
+import { TICKS_PER_MS } from '@spdk-ts/env';
+
+/** In-capsule data that admin and Fabrics commands may bring, whatever the option for I/O says (bytes). */
+export const ADMIN_CAPSULE_DATA_MAX = 8192;
+
+/** How long a connection may take over things, ticks. Tests make them shorter. */
+export interface TcpTimeouts {
+  /** From accept to a complete ICReq. */
+  readonly icreq: number;
+  /** From ICResp to a Connect command. */
+  readonly connect: number;
+  /** From C2HTermReq until the host has closed: at most 30 s (TCP Transport 1.0, 3.5). */
+  readonly terminate: number;
+  /** Without a byte taken by a host that we have bytes for. */
+  readonly send: number;
+  /** Without a byte more of a PDU that has begun. */
+  readonly receive: number;
+  /** How long in-capsule data waits for a buffer before its command is sent back for a retry. */
+  readonly memory: number;
+}
+
+const second = 1000 * TICKS_PER_MS;
+
+export const defaultTcpTimeouts: TcpTimeouts = {
+  icreq: 10 * second,
+  connect: 30 * second,
+  terminate: 10 * second,
+  send: 30 * second,
+  receive: 30 * second,
+  memory: 2 * second,
+};
+
+/** How often deadlines are looked at. */
+export const DEADLINE_PERIOD_US = 500_000;
+
+/** Complaints about hosts that are logged in one deadline period; the rest are counted. */
+export const COMPLAINTS_MAX = 10;

@@ -1,0 +1,69 @@
+import type { NvmfQpair } from '../qpair.ts';
+import { NvmfRequest } from '../request.ts';
+import { RequestState } from './request-state.ts';
+
+const SQE_BYTES = 64;
+/** Requests that are made at once: most connections never need many. */
+const CHUNK = 16;
+
+/** A connection's requests: made as its host uses them, up to the queue's depth, and then used again and again. */
+export class RequestPool {
+  readonly all: NvmfRequest[] = [];
+  /** Requests in use, and those of them whose answer is on its way. */
+  used = 0;
+  sending = 0;
+  private readonly qpair: NvmfQpair;
+  private free: NvmfRequest | null = null;
+
+  constructor(qpair: NvmfQpair) {
+    this.qpair = qpair;
+  }
+
+  /** A free request, or null if `limit` of them are in use. */
+  get(limit: number): NvmfRequest | null {
+    if (this.used >= limit) return null;
+    if (this.free === null) this.grow();
+    const request = this.free!;
+    this.free = request.next;
+    request.next = null;
+    this.used++;
+    return request;
+  }
+
+  /** Gives a request back. Who holds memory for it has freed that. */
+  put(request: NvmfRequest): void {
+    request.state = RequestState.FREE;
+    request.next = this.free;
+    this.free = request;
+    this.used--;
+  }
+
+  private grow(): void {
+    const memory = new ArrayBuffer(CHUNK * SQE_BYTES);
+    for (let i = CHUNK - 1; i >= 0; i--) {
+      const request = new NvmfRequest(
+        this.qpair,
+        this.all.length + i,
+        new Uint8Array(memory, i * SQE_BYTES, SQE_BYTES),
+      );
+      request.next = this.free;
+      this.free = request;
+    }
+    for (let request = this.free; request !== null; request = request.next) this.all.push(request);
+  }
+
+  /** The request with this CID that the host waits for, or null. */
+  find(cid: number): NvmfRequest | null {
+    const all = this.all;
+    for (let i = 0; i < all.length; i++) {
+      const request = all[i]!;
+      if (
+        request.cid === cid &&
+        request.state !== RequestState.FREE &&
+        request.state !== RequestState.SENDING
+      )
+        return request;
+    }
+    return null;
+  }
+}

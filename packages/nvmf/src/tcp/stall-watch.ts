@@ -1,0 +1,78 @@
+import type { Sock } from '@spdk-ts/sock';
+import type { TcpTimeouts } from './limits.ts';
+import type { PduReceiver } from './pdu-receiver.ts';
+
+/**
+ * Notices a host that is silent where it must speak, or does not take what it asked for. Asked now and then; what
+ * it costs in between is nothing.
+ */
+export class StallWatch {
+  private readonly sock: Sock;
+  private readonly receiver: PduReceiver;
+  private readonly timeouts: TcpTimeouts;
+  /** When the phase of the connection that is timed began. */
+  private since: number;
+  private initializedAt = -1;
+  private endingAt = -1;
+  private blockedAt = -1;
+  private sentPosition = 0;
+  private sentSince: number;
+  private receivedMark = 0;
+  private receivedSince: number;
+
+  constructor(sock: Sock, receiver: PduReceiver, timeouts: TcpTimeouts, now: number) {
+    this.sock = sock;
+    this.receiver = receiver;
+    this.timeouts = timeouts;
+    this.since = now;
+    this.sentSince = now;
+    this.receivedSince = now;
+  }
+
+  initialized(now: number): void {
+    this.initializedAt = now;
+    this.since = now;
+  }
+  ending(now: number): void {
+    if (this.endingAt < 0) this.endingAt = now;
+  }
+  blocked(now: number): void {
+    this.blockedAt = now;
+  }
+  blockedTooLong(now: number): boolean {
+    return this.blockedAt >= 0 && now - this.blockedAt > this.timeouts.memory;
+  }
+
+  /** What the host took too long for, or an empty text. `unconnected`: no Connect command has succeeded yet. */
+  check(now: number, unconnected: boolean): string {
+    const { timeouts } = this;
+    if (this.endingAt >= 0)
+      return now - this.endingAt > timeouts.terminate ? 'did not close after a termination request' : '';
+    if (this.initializedAt < 0) return now - this.since > timeouts.icreq ? 'sent no ICReq' : '';
+    if (unconnected && now - this.since > timeouts.connect) return 'sent no Connect command';
+    if (this.sendStalled(now)) return 'takes nothing of what is sent to it';
+    return this.receiveStalled(now) ? 'stopped in the middle of a PDU' : '';
+  }
+
+  private sendStalled(now: number): boolean {
+    const { sock } = this;
+    if (sock.txDone === sock.txQueued || sock.txDone !== this.sentPosition) {
+      this.sentPosition = sock.txDone;
+      this.sentSince = now;
+      return false;
+    }
+    return now - this.sentSince > this.timeouts.send;
+  }
+
+  private receiveStalled(now: number): boolean {
+    const { sock, receiver } = this;
+    // Grows or shrinks with every byte that arrives; the same twice in the middle of a PDU means silence.
+    const mark = receiver.pdus * 0x1000_0000 + sock.directLeft + (sock.rxEnd - sock.rxStart);
+    if (!receiver.midPdu || receiver.blocked || mark !== this.receivedMark) {
+      this.receivedMark = mark;
+      this.receivedSince = now;
+      return false;
+    }
+    return now - this.receivedSince > this.timeouts.receive;
+  }
+}

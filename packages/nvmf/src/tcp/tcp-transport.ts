@@ -1,0 +1,291 @@
+import { Logger } from '@spdk-ts/log';
+import type { Poller, Reactor } from '@spdk-ts/reactor';
+import {
+  type AcceptedSock,
+  createSockGroup,
+  type Sock,
+  type SockAcceptor,
+  type SockGroup,
+  type SockListener,
+} from '@spdk-ts/sock';
+import type { NvmfPollGroup } from '../poll-group.ts';
+import type { TransportAddress } from '../qpair.ts';
+import type { NvmfTransport, NvmfTransportType, TransportOptions } from '../transport.ts';
+import { COMPLAINTS_MAX, DEADLINE_PERIOD_US, defaultTcpTimeouts, type TcpTimeouts } from './limits.ts';
+import { type HubMember, ReactorHub, TcpMessage } from './reactor-hub.ts';
+import { TcpQpair } from './tcp-qpair.ts';
+
+/** Makes the sockets of one reactor. */
+export type SockGroupFactory = (reactor: Reactor, options: TransportOptions) => SockGroup;
+
+const bestSocks: SockGroupFactory = (reactor) => createSockGroup(reactor);
+
+const TRTYPE = 'TCP';
+
+/** How long `destroy` waits for connections to end, ticks. */
+const DRAIN_TICKS = 2_000_000_000;
+
+function isAnyAddress(traddr: string): boolean {
+  return /^[0:.]+$/.test(traddr);
+}
+
+/** The address that a subsystem's listener has, for a connection to `local`. */
+function listenAddress(
+  local: { adrfam: string; traddr: string; trsvcid: string },
+  any: boolean,
+): TransportAddress {
+  const traddr = any ? (local.adrfam === 'IPv6' ? '::' : '0.0.0.0') : local.traddr;
+  return { trtype: TRTYPE, adrfam: local.adrfam, traddr, trsvcid: local.trsvcid };
+}
+
+function sameAddress(a: TransportAddress, b: TransportAddress): boolean {
+  return a.traddr === b.traddr && a.trsvcid === b.trsvcid;
+}
+
+/** One address that this reactor accepts connections at. */
+class TcpListener implements SockAcceptor {
+  readonly id: number;
+  readonly address: TransportAddress;
+  readonly anyAddress: boolean;
+  sock: SockListener | null = null;
+  private readonly transport: TcpTransport;
+
+  constructor(id: number, address: TransportAddress, transport: TcpTransport) {
+    this.id = id;
+    this.address = address;
+    this.anyAddress = isAnyAddress(address.traddr);
+    this.transport = transport;
+  }
+
+  sockAccepted(sock: AcceptedSock): void {
+    this.transport.place(sock, this);
+  }
+}
+
+/** NVMe/TCP on one reactor: its listeners, its sockets and its connections. */
+export class TcpTransport implements NvmfTransport, HubMember {
+  readonly trtype = TRTYPE;
+  readonly group: NvmfPollGroup;
+  readonly options: TransportOptions;
+  readonly timeouts: TcpTimeouts;
+  readonly maxIoSize: number;
+  readonly log = new Logger('nvmf_tcp');
+  readonly qpairs = new Set<TcpQpair>();
+  private readonly socks: SockGroup;
+  private readonly reactor: Reactor;
+  private readonly hub: ReactorHub;
+  private readonly deadlines: Poller;
+  private listeners: TcpListener[] = [];
+  private listenerIds = 0;
+  /** Connections that this reactor accepted and gave to each. */
+  private readonly load: Int32Array;
+  private readonly unsent: TcpQpair[] = [];
+  private complaints = 0;
+  private destroyed = false;
+
+  constructor(
+    group: NvmfPollGroup,
+    options: TransportOptions,
+    makeSocks: SockGroupFactory = bestSocks,
+    timeouts: TcpTimeouts = defaultTcpTimeouts,
+  ) {
+    this.group = group;
+    this.options = options;
+    this.timeouts = timeouts;
+    this.reactor = group.reactor;
+    this.maxIoSize = Math.min(options.max_io_size, this.reactor.buffers.max_bytes);
+    this.socks = makeSocks(this.reactor, options);
+    this.load = new Int32Array(this.reactor.count);
+    this.hub = ReactorHub.of(this.reactor);
+    this.hub.join(this);
+    this.deadlines = group.thread.registerPoller(
+      'nvmf_tcp_deadlines',
+      () => this.checkDeadlines(),
+      DEADLINE_PERIOD_US,
+    );
+  }
+
+  /** Listens at an address of this machine; the socket layer's errors pass through (`code` EADDRINUSE …). */
+  async listen(address: TransportAddress): Promise<void> {
+    const listener = new TcpListener(++this.listenerIds, address, this);
+    listener.sock = await this.socks.listen(address.traddr, Number(address.trsvcid), listener);
+    if (this.destroyed) await listener.sock.close();
+    else this.listeners.push(listener);
+  }
+
+  async stopListening(address: TransportAddress): Promise<void> {
+    const stopped = this.listeners.filter((listener) => sameAddress(listener.address, address));
+    this.listeners = this.listeners.filter((listener) => !stopped.includes(listener));
+    for (const listener of stopped) {
+      await listener.sock!.close();
+      for (let reactor = 0; reactor < this.reactor.count; reactor++)
+        if (reactor !== this.reactor.index)
+          this.reactor.sendMessage(reactor, TcpMessage.STOPPED, listener.id);
+      this.listenerStopped(this.reactor.index, listener.id);
+    }
+  }
+
+  /** Bound ports of the listeners, for those that asked for port 0. */
+  get listening(): readonly TransportAddress[] {
+    return this.listeners.map(({ address, sock }) => ({ ...address, trsvcid: sock!.address.trsvcid }));
+  }
+
+  poll(): number {
+    let work = this.socks.poll();
+    const unsent = this.unsent;
+    for (let i = 0; i < unsent.length; i++) unsent[i]!.pushSends();
+    unsent.length = 0;
+    work += this.socks.flush();
+    return work;
+  }
+
+  /** For queue pairs: there is something to send by the end of the iteration. */
+  wantSend(qpair: TcpQpair): void {
+    this.unsent.push(qpair);
+  }
+
+  /** Logs what a host did wrong, unless there has been much of that. */
+  complain(text: string): void {
+    if (this.complaints++ < COMPLAINTS_MAX) this.log.warn(text);
+  }
+
+  private checkDeadlines(): number {
+    if (this.complaints > COMPLAINTS_MAX)
+      this.log.warn(`${this.complaints - COMPLAINTS_MAX} more complaints about hosts are not shown`);
+    this.complaints = 0;
+    const now = this.reactor.now;
+    let work = 0;
+    for (const qpair of this.qpairs) if (qpair.checkDeadlines(now)) work++;
+    return work;
+  }
+
+  /** Gives an accepted connection to the reactor that has the fewest of them. */
+  place(accepted: AcceptedSock, listener: TcpListener): void {
+    if (this.destroyed || !this.listeners.includes(listener)) {
+      accepted.close();
+      return;
+    }
+    const here = this.reactor.index;
+    const to = this.socks.canDetach ? this.leastLoaded() : here;
+    this.load[to]!++;
+    if (to === here) {
+      this.serve(listenAddress(accepted.local, listener.anyAddress), here, listener.id, (qpair) =>
+        accepted.attach(qpair),
+      );
+      return;
+    }
+    const fd = accepted.detach();
+    if (fd < 0) this.load[to]!--;
+    else this.reactor.sendMessage(to, TcpMessage.ADOPT, fd, listener.id, listener.anyAddress ? 1 : 0);
+  }
+
+  private leastLoaded(): number {
+    const load = this.load;
+    let best = this.reactor.index;
+    for (let reactor = 0; reactor < load.length; reactor++) if (load[reactor]! < load[best]!) best = reactor;
+    return best;
+  }
+
+  private serve(
+    address: TransportAddress,
+    listenerReactor: number,
+    listenerId: number,
+    attach: (qpair: TcpQpair) => Sock,
+  ): TcpQpair {
+    const qpair = new TcpQpair(this.group.nextQpairId(), this, address, listenerReactor, listenerId);
+    const sock = attach(qpair);
+    this.qpairs.add(qpair);
+    this.group.addQpair(qpair);
+    qpair.start(sock);
+    return qpair;
+  }
+
+  adopt(from: number, fd: number, listenerId: number, anyAddress: boolean): void {
+    // The socket knows its address, the queue pair wants it from the start.
+    try {
+      const sock = this.socks.adopt(fd, nobody);
+      this.serve(listenAddress(sock.local, anyAddress), from, listenerId, (qpair) => {
+        sock.owner = qpair;
+        return sock;
+      });
+    } catch (error) {
+      this.log.error(`connection from reactor ${from} cannot be served: ${(error as Error).message}`);
+      this.reactor.sendMessage(from, TcpMessage.ENDED, listenerId);
+    }
+  }
+
+  refuse(fd: number): void {
+    try {
+      this.socks.adopt(fd, nobody).close();
+    } catch (error) {
+      this.log.error(`connection cannot be closed: ${(error as Error).message}`);
+    }
+  }
+
+  handedOverEnded(to: number): void {
+    if (this.load[to]! > 0) this.load[to]!--;
+  }
+
+  listenerStopped(from: number, listenerId: number): void {
+    for (const qpair of this.qpairs)
+      if (qpair.listenerReactor === from && qpair.listenerId === listenerId)
+        qpair.disconnect('its listener has been removed');
+  }
+
+  /** For queue pairs: nothing is left of this one. */
+  ended(qpair: TcpQpair): void {
+    this.qpairs.delete(qpair);
+    if (qpair.listenerReactor === this.reactor.index) this.handedOverEnded(this.reactor.index);
+    else this.reactor.sendMessage(qpair.listenerReactor, TcpMessage.ENDED, qpair.listenerId);
+  }
+
+  /** Closes everything. Resolves when the last connection is gone, or after two seconds without its requests' end. */
+  async destroy(): Promise<void> {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.hub.leave(this);
+    this.deadlines.unregister();
+    const listeners = this.listeners;
+    this.listeners = [];
+    for (const listener of listeners) await listener.sock!.close();
+    for (const qpair of this.qpairs) qpair.disconnect('the transport is being destroyed');
+    await this.drain();
+    await this.socks.destroy();
+  }
+
+  /** Polls by itself: the group may have stopped already. */
+  private drain(): Promise<void> {
+    if (this.qpairs.size === 0) return Promise.resolve();
+    const deadline = this.reactor.now + DRAIN_TICKS;
+    return new Promise((resolve) => {
+      const poller = this.group.thread.registerPoller(
+        'nvmf_tcp_drain',
+        () => {
+          this.poll();
+          if (this.qpairs.size > 0 && this.reactor.now < deadline) return 0;
+          poller.unregister();
+          resolve();
+          return 1;
+        },
+        DRAIN_PERIOD_US,
+      );
+    });
+  }
+}
+
+const DRAIN_PERIOD_US = 500;
+const nobody = { sockReadable: () => {}, sockSent: () => {}, sockClosed: () => {} };
+
+/** The transport with another kind of sockets, or other patience. */
+export function createTcpTransportType(
+  makeSocks: SockGroupFactory = bestSocks,
+  timeouts: TcpTimeouts = defaultTcpTimeouts,
+): NvmfTransportType {
+  return {
+    trtype: TRTYPE,
+    create: (group, options) => new TcpTransport(group, options, makeSocks, timeouts),
+  };
+}
+
+/** NVMe/TCP over the best sockets that each reactor has. */
+export const tcpTransportType: NvmfTransportType = createTcpTransportType();

@@ -1,0 +1,233 @@
+import type { Native } from '@spdk-ts/native';
+
+/** Opcodes of the submission queue entries used here (linux/io_uring.h). */
+export const UringOp = {
+  NOP: 0,
+  FSYNC: 3,
+  POLL_ADD: 6,
+  SENDMSG: 9,
+  TIMEOUT: 11,
+  ACCEPT: 13,
+  ASYNC_CANCEL: 14,
+  CONNECT: 16,
+  FALLOCATE: 17,
+  CLOSE: 19,
+  READ: 22,
+  WRITE: 23,
+  SEND: 26,
+  RECV: 27,
+} as const;
+
+const SETUP_TASKRUN_FLAG = 1 << 9;
+const SETUP_SINGLE_ISSUER = 1 << 12;
+const SETUP_DEFER_TASKRUN = 1 << 13;
+const SETUP_COOP_TASKRUN = 1 << 8;
+const ENTER_GETEVENTS = 1;
+const SQ_CQ_OVERFLOW = 2;
+const SQ_TASKRUN = 4;
+const CQ_EVENTFD_DISABLED = 1;
+const REGISTER_EVENTFD = 4;
+const EBUSY = -16;
+const EAGAIN = -11;
+const EINTR = -4;
+const ETIME = -62;
+const SQE_WORDS = 16;
+const CQE_WORDS = 4;
+
+/** Who is told of a completion. */
+export interface UringHandler {
+  /** `tag` is the number given at submission; `result` as the system call's: bytes or a negative errno. */
+  uringComplete(tag: number, result: number, flags: number): void;
+}
+
+/** Sizes of a ring: entries, powers of two. */
+export interface UringOptions {
+  readonly entries: number;
+  readonly cq_entries: number;
+}
+export const defaultUring: UringOptions = { entries: 1024, cq_entries: 4096 };
+
+/**
+ * One thread's io_uring. Entries are written straight into the kernel's ring; {@link enter} hands all that
+ * were prepared over at once, and finds what has completed: one system call for both.
+ */
+export class Uring {
+  /** The submission queue entries as words; an entry begins at what {@link prepare} returns. */
+  readonly words: Uint32Array;
+  readonly eventFd: number;
+  /** True while a sleep is prepared or under way. */
+  armed = false;
+  /** Calls of io_uring_enter, for statistics. */
+  enters = 0;
+  private readonly native: Native;
+  private readonly fd: number;
+  private readonly rings: Uint32Array;
+  private readonly results: Int32Array;
+  private readonly mask: number;
+  private readonly cqMask: number;
+  private readonly sqTail: number;
+  private readonly sqFlags: number;
+  private readonly cqHead: number;
+  private readonly cqTail: number;
+  private readonly cqFlags: number;
+  private readonly cqes: number;
+  private readonly watch: unknown;
+  private tail = 0;
+  private submitted = 0;
+  private readonly handlers: UringHandler[] = [];
+  private readonly freeHandlers: number[] = [];
+
+  /** Throws an Error with the errno as its code where the kernel, a sysctl or seccomp does not allow it. */
+  constructor(native: Native, onWake: () => void, options: UringOptions = defaultUring) {
+    this.native = native;
+    const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG;
+    let ring: ReturnType<Native['ringSetup']>;
+    try {
+      ring = native.ringSetup(options.entries, options.cq_entries, best);
+    } catch (error) {
+      if ((error as { code?: string }).code !== '22') throw error;
+      ring = native.ringSetup(options.entries, options.cq_entries, SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG);
+    }
+    this.fd = ring.fd;
+    this.words = new Uint32Array(ring.sqes);
+    this.rings = new Uint32Array(ring.rings);
+    this.results = new Int32Array(ring.rings);
+    this.mask = ring.sqEntries - 1;
+    this.cqMask = ring.cqEntries - 1;
+    this.sqTail = ring.sqTail / 4;
+    this.sqFlags = ring.sqFlags / 4;
+    this.cqHead = ring.cqHead / 4;
+    this.cqTail = ring.cqTail / 4;
+    this.cqFlags = ring.cqFlags / 4;
+    this.cqes = ring.cqes / 4;
+    for (let i = 0; i < ring.sqEntries; i++) this.rings[ring.sqArray / 4 + i] = i;
+    this.eventFd = native.eventFd();
+    this.setEvents(false);
+    const status = native.ringRegister(this.fd, REGISTER_EVENTFD, new Int32Array([this.eventFd]), 1);
+    if (status < 0)
+      throw Object.assign(new Error(`io_uring_register(EVENTFD): ${status}`), { code: String(-status) });
+    this.watch = native.ringWatch(this.eventFd, onWake);
+  }
+
+  /** A number for a handler, to be given with each entry. */
+  addHandler(handler: UringHandler): number {
+    const id = this.freeHandlers.pop() ?? this.handlers.length;
+    this.handlers[id] = handler;
+    return id;
+  }
+
+  /** Takes a handler's number back: only when nothing of it is under way. */
+  removeHandler(id: number): void {
+    this.freeHandlers.push(id);
+  }
+
+  /**
+   * A cleared entry with opcode, descriptor, address, length, handler and tag set: the index of its first word, for
+   * what else the operation needs. Hands earlier entries over if the queue is full.
+   */
+  prepare(opcode: number, fd: number, address: number, length: number, handler: number, tag: number): number {
+    if (this.tail - this.submitted > this.mask) this.submit();
+    const at = (this.tail & this.mask) * SQE_WORDS;
+    const words = this.words;
+    words[at] = opcode;
+    words[at + 1] = fd;
+    words[at + 2] = 0;
+    words[at + 3] = 0;
+    words[at + 4] = address; // ToUint32: the low word
+    words[at + 5] = address / 0x1_0000_0000;
+    words[at + 6] = length;
+    words[at + 7] = 0;
+    words[at + 8] = tag;
+    words[at + 9] = handler;
+    words[at + 10] = 0;
+    words[at + 11] = 0;
+    words[at + 12] = 0;
+    words[at + 13] = 0;
+    words[at + 14] = 0;
+    words[at + 15] = 0;
+    this.tail++;
+    return at;
+  }
+
+  /** Sets the 64-bit offset of an entry (file offset, second address). */
+  setOffset(at: number, offset: number): void {
+    this.words[at + 2] = offset;
+    this.words[at + 3] = offset / 0x1_0000_0000;
+  }
+
+  /** Entries prepared and not handed over yet. */
+  get pending(): number {
+    return this.tail - this.submitted;
+  }
+
+  private submit(): void {
+    this.rings[this.sqTail] = this.tail;
+    while (this.submitted < this.tail) {
+      this.enters++;
+      const done = this.native.ringEnter(this.fd, this.tail - this.submitted, 0, ENTER_GETEVENTS, -1);
+      if (done >= 0) this.submitted += done;
+      else if (done === EBUSY || done === EAGAIN) this.reap();
+      else if (done !== EINTR) throw new Error(`io_uring_enter failed with errno ${-done}`);
+    }
+  }
+
+  /**
+   * Hands over what was prepared and tells the handlers what has completed. Without either it costs no system
+   * call. Returns the number of completions.
+   */
+  enter(): number {
+    if (this.tail !== this.submitted) this.submit();
+    else if ((this.rings[this.sqFlags]! & (SQ_TASKRUN | SQ_CQ_OVERFLOW)) !== 0) {
+      this.enters++;
+      const status = this.native.ringEnter(this.fd, 0, 0, ENTER_GETEVENTS, -1);
+      if (status < 0 && status !== EBUSY && status !== EAGAIN && status !== EINTR && status !== ETIME)
+        throw new Error(`io_uring_enter failed with errno ${-status}`);
+    }
+    return this.reap();
+  }
+
+  private reap(): number {
+    const { rings, results, cqMask, cqes } = this;
+    let head = rings[this.cqHead]!;
+    let count = 0;
+    while (head !== rings[this.cqTail]!) {
+      const at = cqes + (head & cqMask) * CQE_WORDS;
+      const tag = rings[at]!;
+      const handler = rings[at + 1]!;
+      const result = results[at + 2]!;
+      const flags = rings[at + 3]!;
+      head = (head + 1) >>> 0;
+      rings[this.cqHead] = head;
+      this.handlers[handler]!.uringComplete(tag, result, flags);
+      count++;
+    }
+    return count;
+  }
+
+  private setEvents(on: boolean): void {
+    const flags = this.rings[this.cqFlags]!;
+    this.rings[this.cqFlags] = on ? flags & ~CQ_EVENTFD_DISABLED : flags | CQ_EVENTFD_DISABLED;
+  }
+
+  /** Before a sleep: from now on a completion calls `onWake`. True if there is something already. */
+  armSleep(): boolean {
+    this.setEvents(true);
+    if (this.tail !== this.submitted) this.submit();
+    const ready =
+      (this.rings[this.sqFlags]! & SQ_TASKRUN) !== 0 || this.rings[this.cqHead] !== this.rings[this.cqTail];
+    if (ready) this.setEvents(false);
+    else {
+      this.native.ringWatchStart(this.watch);
+      this.armed = true;
+    }
+    return ready;
+  }
+
+  /** After a sleep. */
+  disarmSleep(): void {
+    this.armed = false;
+    this.setEvents(false);
+    this.native.ringWatchStop(this.watch);
+    this.native.drainEventFd(this.eventFd);
+  }
+}

@@ -1,0 +1,11 @@
+export { type Pdu, PduStream } from './pdu-stream.ts';
+export {
+  DEFAULT_HOSTNQN,
+  type HostOptions,
+  pattern,
+  RawHost,
+  read,
+  type WriteWay,
+  write,
+} from './raw-host.ts';
+export { type Completion, type QueueOptions, RawQueue, StatusError } from './raw-queue.ts';

@@ -1,0 +1,168 @@
+/** A test host: an admin queue and I/O queues of one controller, in as few steps as the specification allows. */
+import {
+  adminOpcode,
+  encodeCc,
+  FABRICS_OPCODE,
+  fabricsType,
+  fid,
+  nvmOpcode,
+  register,
+} from '@spdk-ts/nvme-spec';
+import { type Completion, type QueueOptions, RawQueue, StatusError } from './raw-queue.ts';
+
+const CC_ENABLED = encodeCc({ en: true, iosqes: 6, iocqes: 4 });
+const CSTS_READY = 1;
+
+export interface HostOptions extends QueueOptions {
+  readonly subnqn: string;
+  readonly hostnqn?: string;
+  readonly hostid?: Uint8Array;
+  readonly katoMs?: number;
+}
+
+export const DEFAULT_HOSTNQN = 'nqn.2014-08.org.nvmexpress:uuid:6f3b5c1e-9f0a-4a53-8d57-0c1d2e3f4a5b';
+const defaultHostid = Uint8Array.from({ length: 16 }, (_, i) => 0x10 + i);
+
+function succeeded(what: string, completion: Completion): Completion {
+  if (completion.status !== 0) throw new StatusError(what, completion);
+  return completion;
+}
+
+export class RawHost {
+  readonly admin: RawQueue;
+  readonly queues: RawQueue[] = [];
+  readonly options: HostOptions;
+  block_size = 512;
+
+  /** Connects an admin queue and enables the controller. */
+  static async connect(options: HostOptions): Promise<RawHost> {
+    const admin = await RawQueue.open(options);
+    const host = new RawHost(options, admin);
+    try {
+      succeeded('Connect', await host.connectQueue(admin, 0));
+      await host.enable();
+    } catch (error) {
+      admin.close();
+      throw error;
+    }
+    return host;
+  }
+
+  private constructor(options: HostOptions, admin: RawQueue) {
+    this.options = options;
+    this.admin = admin;
+  }
+
+  private connectQueue(queue: RawQueue, qid: number): Promise<Completion> {
+    const { subnqn, hostnqn = DEFAULT_HOSTNQN, hostid = defaultHostid, katoMs = 0 } = this.options;
+    queue.cntlid = this.admin.cntlid;
+    return queue.connect(subnqn, hostnqn, hostid, qid, qid === 0 ? katoMs : 0);
+  }
+
+  /** Reads a property: its low dword. */
+  async property(offset: number, eight = false): Promise<number> {
+    const completion = await this.admin.submit({
+      ...{ opcode: FABRICS_OPCODE, nsid: fabricsType.propertyGet, psdt: 1 },
+      ...{ cdw10: eight ? 1 : 0, cdw11: offset },
+    });
+    return succeeded('Property Get', completion).dw0;
+  }
+
+  async setProperty(offset: number, value: number): Promise<void> {
+    const completion = await this.admin.submit({
+      ...{ opcode: FABRICS_OPCODE, nsid: fabricsType.propertySet, psdt: 1 },
+      ...{ cdw10: 0, cdw11: offset, cdw12: value },
+    });
+    succeeded('Property Set', completion);
+  }
+
+  private async enable(): Promise<void> {
+    await this.setProperty(register.cc, CC_ENABLED);
+    for (let i = 0; i < 500; i++) {
+      if ((await this.property(register.csts)) & CSTS_READY) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error('the controller does not become ready');
+  }
+
+  /** Asks for I/O queues: returns how many it may have. */
+  async setQueueCount(count: number): Promise<number> {
+    const completion = await this.admin.submit({
+      ...{ opcode: adminOpcode.setFeatures, cdw10: fid.numberOfQueues },
+      cdw11: (count - 1) | ((count - 1) << 16),
+    });
+    return (succeeded('Set Features', completion).dw0 & 0xffff) + 1;
+  }
+
+  /** Connects I/O queues, numbered on from those that there are. */
+  async openQueues(count: number, options: Partial<QueueOptions> = {}): Promise<RawQueue[]> {
+    const added: RawQueue[] = [];
+    for (let i = 0; i < count; i++) {
+      const queue = await RawQueue.open({ entries: 64, ...this.options, ...options });
+      this.queues.push(queue);
+      succeeded(`Connect ${this.queues.length}`, await this.connectQueue(queue, this.queues.length));
+      added.push(queue);
+    }
+    return added;
+  }
+
+  async identify(cns: number, nsid = 0): Promise<Buffer> {
+    const completion = await this.admin.submitRead(
+      { opcode: adminOpcode.identify, nsid, cdw10: cns, psdt: 1 },
+      4096,
+    );
+    return succeeded('Identify', completion).data;
+  }
+
+  close(): void {
+    for (const queue of this.queues) queue.close();
+    this.admin.close();
+  }
+}
+
+/** How a write's data reaches the target. */
+export type WriteWay = 'capsule' | 'r2t';
+
+function range(lba: number, blocks: number) {
+  return { cdw10: lba >>> 0, cdw11: Math.floor(lba / 2 ** 32), cdw12: blocks - 1 };
+}
+
+/** Writes whole blocks; resolves to the completion, whatever its status. */
+export function write(
+  queue: RawQueue,
+  lba: number,
+  data: Uint8Array,
+  options: { block_size?: number; way?: WriteWay; nsid?: number } = {},
+): Promise<Completion> {
+  const { block_size = 512, nsid = 1 } = options;
+  const way = options.way ?? (data.length <= queue.inCapsuleMax ? 'capsule' : 'r2t');
+  const fields = { opcode: nvmOpcode.write, nsid, psdt: 1, ...range(lba, data.length / block_size) };
+  return way === 'capsule' ? queue.submit(fields, data) : queue.submitR2t(fields, data);
+}
+
+/** Reads whole blocks; resolves to the completion, whatever its status. */
+export function read(
+  queue: RawQueue,
+  lba: number,
+  length: number,
+  options: { block_size?: number; nsid?: number } = {},
+): Promise<Completion> {
+  const { block_size = 512, nsid = 1 } = options;
+  return queue.submitRead(
+    { opcode: nvmOpcode.read, nsid, psdt: 1, ...range(lba, length / block_size) },
+    length,
+  );
+}
+
+/** Bytes that depend on every bit of the seed and of their place. */
+export function pattern(length: number, seed: number): Buffer {
+  const out = Buffer.allocUnsafe(length);
+  let state = (seed * 2_654_435_761 + 0x9e37_79b9) >>> 0;
+  for (let at = 0; at < length; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    out[at] = state;
+  }
+  return out;
+}
