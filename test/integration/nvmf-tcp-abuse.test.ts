@@ -346,12 +346,21 @@ describe('slow and dead hosts', () => {
     };
     await target.expectService();
     const descriptors = await settled();
-    await round();
+    // The heap finds its size over some rounds and breathes between collections: a leak would lift even its lows
+    // above the first highs.
+    const rounds = async (count: number): Promise<number[]> => {
+      const resident: number[] = [];
+      for (let i = 0; i < count; i++) {
+        await round();
+        resident.push(target.resident / 1024 / 1024);
+      }
+      return resident;
+    };
+    const first = await rounds(8);
     expect(await settled()).toBeLessThanOrEqual(descriptors);
-    const resident = target.resident;
-    for (let i = 0; i < 5; i++) await round();
+    const later = await rounds(8);
     expect(await settled()).toBeLessThanOrEqual(descriptors);
-    expect((target.resident - resident) / 1024 / 1024).toBeLessThan(32);
+    expect(Math.min(...later), `${first} then ${later}`).toBeLessThan(Math.max(...first) + 24);
     expect(await target.target.controllers()).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@ import {
   defaultHistogram,
   Errno,
   Histogram,
+  type IoStatJson,
   IoStatus,
   ioTypeNames,
   registerBdevRpcs,
@@ -233,7 +234,8 @@ describe('counters', () => {
       min_copy_latency_ticks: 0,
       io_error: { failed: 1, nvme_error: 1 },
     };
-    const stat = async (params = {}) => await rpc.call('bdev_get_iostat', params);
+    const stat = async (params = {}) =>
+      (await rpc.call('bdev_get_iostat', params)) as { bdevs?: IoStatJson[] };
     expect(await stat()).toEqual({ tick_rate: 1e9, ticks: bed.clock.now(), bdevs: [expected] });
     const { name: _, ...counters } = expected;
     expect(await stat({ names: ['Test0'], per_channel: true })).toEqual({

@@ -4,3 +4,4 @@ export * from './cpuset.ts';
 export * from './message-ring.ts';
 export * from './random.ts';
 export * from './regions.ts';
+export * from './shared-memory.ts';

@@ -106,7 +106,7 @@ export class NodeLoop {
       }
     }
     if (total > 0) this.idleSince = now;
-    if (this.mayStaySleeping(now)) return;
+    if (work === 0 && this.mayStaySleeping(now)) return;
     setImmediate(this.turn);
   };
 

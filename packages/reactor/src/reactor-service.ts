@@ -58,9 +58,9 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
     }),
     setPool: (options: BufferPoolOptions) => {
       const memory = allocateBuffers(options);
-      reactor.buffers.reconfigure(memory.bytes, options);
+      reactor.buffers.reconfigure(memory, options);
       reactor.regions.remove(reactor.index);
-      reactor.regions.add(reactor.index, memory.bytes, memory.address);
+      reactor.regions.add(reactor.index, memory);
     },
     setCpumask: ({ id, cores }: { id: number; cores: number[] }) => {
       const thread = reactor.threads.find((other) => other.id === id);

@@ -63,7 +63,7 @@ async function main(): Promise<void> {
 
   const regions = new RegionTable();
   const memory = allocateBuffers(data.pool);
-  regions.add(data.index, memory.bytes, memory.address);
+  regions.add(data.index, memory);
 
   let reactor: Reactor;
   const link = new CallLink(parentPort as CallPort, (service, method, params) => {
@@ -77,7 +77,7 @@ async function main(): Promise<void> {
     clock: systemClock(data.epoch_ms),
     random: new Random(data.seed + data.index),
     regions,
-    buffers: new BufferPool(data.index, memory.bytes, data.pool),
+    buffers: new BufferPool(data.index, memory, data.pool),
     control: link,
     ring: openRing(data, log, () => reactor.wake()),
     inbound: data.rings.map((row) => ring(row[data.index])),

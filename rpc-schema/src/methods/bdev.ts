@@ -28,6 +28,8 @@ export const ioTypeNames = [
   'seek_data',
   'copy',
   'nvme_iov_md',
+  'nvme_nssr',
+  'write_uncorrectable',
 ] as const;
 
 /** A bdev as `bdev_get_bdevs` shows it. */
@@ -247,7 +249,7 @@ export const bdevMethods = [
     }),
     errors: [
       [-19, 'No bdev has that name.'],
-      [-14, 'Collecting was not started.'],
+      [-32603, 'Collecting was not started.'],
     ],
   }),
   define({
@@ -264,7 +266,7 @@ export const bdevMethods = [
     result: t.object({ borders_count: t.array(t.u64) }),
     errors: [
       [-19, 'No bdev has that name.'],
-      [-14, 'Collecting was not started.'],
+      [-32603, 'Collecting was not started.'],
     ],
   }),
 ];

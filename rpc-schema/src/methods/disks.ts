@@ -175,7 +175,7 @@ export const nullMethods = [
     result: t.bool,
     resultText: '`true`',
     errors: [
-      [-32603, 'No such bdev.'],
+      [-19, 'No such bdev.'],
       [-22, 'Smaller than now while the bdev is open.'],
     ],
     cli: { print: 'json' },

@@ -54,7 +54,7 @@ class Ends implements BdevIoOwner {
 
 async function disk(bed: ModuleBed, params: Record<string, unknown> = {}): Promise<string> {
   const call = { filename: path(), name: 'File0', size: MIB, ...params };
-  return await bed.rpc.call('bdev_file_create', call);
+  return (await bed.rpc.call('bdev_file_create', call)) as string;
 }
 
 describe('file bdev', () => {

@@ -1,3 +1,5 @@
+import type { SharedMemory } from '@spdk-ts/env';
+
 /**
  * A malloc bdev's memory: pieces of shared memory one after another, the boundaries at multiples of the block
  * size. More than one where the bdev is larger than {@link SEGMENT_BYTES}, or has grown.
@@ -5,7 +7,7 @@
 export interface Segment {
   /** Id of the region that each reactor makes of it. */
   readonly region: number;
-  readonly memory: SharedArrayBuffer;
+  readonly memory: SharedMemory;
   /** Bytes in use; the rest was cut off by a resize. */
   readonly bytes: number;
 }

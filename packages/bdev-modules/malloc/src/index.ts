@@ -5,12 +5,14 @@ import {
   BdevError,
   type BdevPluginContext,
   type BdevRegistry,
+  type BdevSpec,
   checkBlockSize,
   checkNumber,
   Errno,
   IoType,
   ioTypeMask,
 } from '@spdk-ts/bdev';
+import { allocateSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import { type MallocContext, SEGMENT_BYTES, type Segment } from './context.ts';
 
 const MODULE = 'malloc';
@@ -51,7 +53,7 @@ function allocate(bytes: number, nextRegion: () => number): Segment[] {
   for (let left = bytes; left > 0; left -= SEGMENT_BYTES) {
     const size = Math.min(left, SEGMENT_BYTES);
     try {
-      segments.push({ region: nextRegion(), memory: new SharedArrayBuffer(size), bytes: size });
+      segments.push({ region: nextRegion(), memory: allocateSharedMemory(size), bytes: size });
     } catch (error) {
       throw new BdevError(
         Errno.ENOMEM,
@@ -94,14 +96,20 @@ class MallocModule {
       physical_block_size: physical || block_size,
       numa_id: params.numa_id ?? -1,
     };
-    return await this.bdevs.register(MODULE, {
+    const spec: BdevSpec = {
       ...{ name: params.name ?? this.nextName(), uuid, block_size, num_blocks, context },
       product_name: 'Malloc disk',
       io_types: TYPES,
       physical_block_size: context.physical_block_size,
       optimal_io_boundary: params.optimal_io_boundary ?? 0,
       reads_in_place: true,
-    });
+    };
+    try {
+      return await this.bdevs.register(MODULE, spec);
+    } catch (error) {
+      release(context.segments);
+      throw error;
+    }
   }
 
   async resize(name: string, new_size_mib: number): Promise<void> {
@@ -117,6 +125,8 @@ class MallocModule {
         ? [...context.segments, ...allocate(after - before, () => this.bdevs.host.allocateRegionId())]
         : cut(context.segments, after);
     await this.bdevs.resize(name, after / description.block_size, { ...context, segments });
+    const kept = new Set(segments.map(({ region }) => region));
+    release(context.segments.filter(({ region }) => !kept.has(region)));
   }
 
   config(description: BdevDescription): { method: string; params: Record<string, unknown> }[] {
@@ -137,8 +147,13 @@ class MallocModule {
     return [{ method: 'bdev_malloc_create', params }];
   }
 
-  /** The memory goes when the last description that names it does. */
-  destroy(): void {}
+  destroy(description: BdevDescription): void {
+    release((description.context as MallocContext).segments);
+  }
+}
+
+function release(segments: readonly Segment[]): void {
+  for (const { memory } of segments) releaseSharedMemory(memory);
 }
 
 /** The segments that hold the first `bytes`. */

@@ -6,6 +6,7 @@ import {
   type ModuleChannel,
   registerReactorModule,
 } from '@spdk-ts/bdev';
+import { attachSharedMemory } from '@spdk-ts/env';
 import type { Reactor, ReactorPlugin, Thread } from '@spdk-ts/reactor';
 import { MallocChannel } from './channel.ts';
 import type { MallocContext } from './context.ts';
@@ -28,7 +29,7 @@ class MallocInstance implements BdevInstance {
   private addRegions(description: BdevDescription): void {
     const { segments } = description.context as MallocContext;
     for (const { region, memory } of segments)
-      if (!this.regions.includes(region)) this.reactor.regions.add(region, new Uint8Array(memory));
+      if (!this.regions.includes(region)) this.reactor.regions.add(region, attachSharedMemory(memory));
     const kept = segments.map(({ region }) => region);
     for (const region of this.regions) if (!kept.includes(region)) this.reactor.regions.remove(region);
     this.regions = kept;

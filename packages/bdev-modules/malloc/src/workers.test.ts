@@ -58,7 +58,7 @@ describe('a malloc bdev on two workers', () => {
       expect(count[IoStatus.ABORTED]).toBeGreaterThan(0);
       expect(Object.keys(count).sort()).toEqual([String(IoStatus.ABORTED), String(IoStatus.SUCCESS)].sort());
     }
-    const [{ stat }] = (await bdevs.iostat('M')) as [{ stat: Float64Array }];
+    const { stat } = (await bdevs.iostat('M'))[0]!;
     expect(ioStatJson(stat)).toMatchObject({
       num_read_ops: counts[0]![IoStatus.SUCCESS],
       num_write_ops: counts[1]![IoStatus.SUCCESS],

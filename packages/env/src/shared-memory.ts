@@ -1,0 +1,27 @@
+import { native } from '@spdk-ts/native';
+
+/**
+ * Memory that every thread of the process can reach, as something that can be sent to another thread. The addon's
+ * is aligned to 2 MiB and copied at full speed; without it a SharedArrayBuffer serves. Either is zeroed, and
+ * committed by the kernel as it is touched.
+ */
+export type SharedMemory =
+  | { readonly handle: number; readonly bytes: number }
+  | { readonly buffer: SharedArrayBuffer; readonly bytes: number };
+
+/** Reserves memory. Throws an Error if there is not enough address space. `bytes`: 4 GiB at most. */
+export function allocateSharedMemory(bytes: number): SharedMemory {
+  if (native === null) return { buffer: new SharedArrayBuffer(bytes), bytes };
+  return { handle: native.allocateMemory(bytes), bytes };
+}
+
+/** The memory as this thread sees it. */
+export function attachSharedMemory(memory: SharedMemory): Uint8Array {
+  const buffer = 'handle' in memory ? native!.attachMemory(memory.handle) : memory.buffer;
+  return new Uint8Array(buffer, 0, memory.bytes);
+}
+
+/** Lets the memory go once no thread is attached to it any more. */
+export function releaseSharedMemory(memory: SharedMemory): void {
+  if ('handle' in memory) native!.releaseMemory(memory.handle);
+}
