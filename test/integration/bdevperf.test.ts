@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectUnix, type RpcClient } from '../../packages/rpc/dist/index.js';
 
 const program = fileURLToPath(new URL('../../apps/bdevperf/bin/bdevperf.js', import.meta.url));
@@ -27,6 +27,8 @@ interface Outcome {
   readonly err: string;
 }
 
+const running_now = new Set<ChildProcess>();
+
 class Run {
   readonly child: ChildProcess;
   out = '';
@@ -35,6 +37,7 @@ class Run {
 
   constructor(args: readonly string[]) {
     this.child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    running_now.add(this.child);
     this.child.stdout!.on('data', (data) => {
       this.out += data;
     });
@@ -42,7 +45,10 @@ class Run {
       this.err += data;
     });
     this.ended = new Promise((resolve) => {
-      this.child.on('close', (code) => resolve({ code, out: this.out, err: this.err }));
+      this.child.on('close', (code) => {
+        running_now.delete(this.child);
+        resolve({ code, out: this.out, err: this.err });
+      });
     });
   }
 
@@ -62,6 +68,10 @@ let disk: string;
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'bdevperf-'));
   disk = join(dir, 'disk.img');
+});
+// A test that failed may have left one behind.
+afterEach(() => {
+  for (const child of running_now) child.kill('SIGKILL');
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 

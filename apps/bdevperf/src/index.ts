@@ -1,1 +1,2 @@
+/** bdevperf-ts is a program: it offers nothing to import. */
 export {};

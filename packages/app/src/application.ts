@@ -1,7 +1,8 @@
 import { BdevRegistry } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
 import { defaultUring, WorkerHost } from '@spdk-ts/reactor';
-import { RpcServer } from '@spdk-ts/rpc';
+import { type HeldLock, RpcServer } from '@spdk-ts/rpc';
+import { sockReactorEntry } from '@spdk-ts/sock';
 import { cpuCount, describeCapabilities } from './capabilities.ts';
 import { loadConfigFile } from './config-file.ts';
 import { Notifications } from './notifications.ts';
@@ -14,7 +15,7 @@ import { registerLogRpcs } from './rpc/log-rpc.ts';
 import { registerMemoryRpcs } from './rpc/memory-rpc.ts';
 import { registerSockRpcs } from './rpc/sock-rpc.ts';
 import { registerThreadRpcs } from './rpc/thread-rpc.ts';
-import { listenForRpc, type RpcListeners } from './rpc-listeners.ts';
+import { listenForRpc, lockRpcSocket, type RpcListeners } from './rpc-listeners.ts';
 import { version } from './version.ts';
 
 /**
@@ -35,6 +36,7 @@ export class Application {
   private markInitialized = (): void => {};
   private initializing: Promise<void> | null = null;
   private listeners: RpcListeners | null = null;
+  private readonly lock: HeldLock | null;
   private removePidFile: () => void = () => {};
   private stopping: Promise<void> | null = null;
 
@@ -46,14 +48,15 @@ export class Application {
   static async start(options: AppOptions, plugins: readonly AppPlugin[]): Promise<Application> {
     const log = new Logger('app');
     log.notice(`${options.name} v${version} (Node.js ${process.versions.node}, pid ${process.pid})`);
+    const lock = lockRpcSocket(options);
     const host = await WorkerHost.start({
       cores: options.cores,
       mode: options.mode,
-      uring: process.env['SPDK_TS_URING'] === '1' ? defaultUring : null,
+      uring: options.uring ? defaultUring : null,
       seed: options.seed,
-      plugins: plugins.flatMap((plugin) => plugin.reactorEntries),
+      plugins: [sockReactorEntry, ...plugins.flatMap((plugin) => plugin.reactorEntries)],
     });
-    const app = new Application(options, host);
+    const app = new Application(options, host, lock);
     try {
       await app.bringUp(plugins);
     } catch (error) {
@@ -63,8 +66,9 @@ export class Application {
     return app;
   }
 
-  private constructor(options: AppOptions, host: WorkerHost) {
+  private constructor(options: AppOptions, host: WorkerHost, lock: HeldLock | null) {
     this.options = options;
+    this.lock = lock;
     this.host = host;
     this.rpc = new RpcServer({
       state: 'startup',
@@ -86,14 +90,14 @@ export class Application {
       log.notice(
         `there are more reactors (${host.reactors.length}) than CPUs (${cpuCount()}): they share them`,
       );
-    for (const line of describeCapabilities()) log.notice(line);
+    for (const line of await describeCapabilities(host)) log.notice(line);
     for (const line of options.explained) log.notice(line);
 
     this.notifications.onNotification = ({ type, ctx, id }) => this.rpc.broadcast(type, ctx, id);
     this.subsystems.push(
       { name: 'scheduler', depends_on: [], config: () => this.schedulerConfig() },
       registerMemoryRpcs(this),
-      registerSockRpcs(this),
+      await registerSockRpcs(this),
     );
     registerCoreRpcs(this);
     registerFrameworkRpcs(this);
@@ -101,11 +105,20 @@ export class Application {
     registerLogRpcs(this);
     for (const plugin of plugins) await plugin.setup(this);
 
-    this.listeners = await listenForRpc(this.rpc, options);
-    for (const line of this.listeners.describe) log.notice(line);
+    // Clients find a target that is configured, unless they are to configure it themselves.
+    if (options.waitForRpc) await this.listen();
     if (options.configFile !== null) await loadConfigFile(this, options.configFile);
-    if (!options.waitForRpc) await this.init();
-    else if (this.initializing === null) log.notice('waiting for framework_start_init (--wait-for-rpc)');
+    if (options.waitForRpc) {
+      if (this.initializing === null) log.notice('waiting for framework_start_init (--wait-for-rpc)');
+      return;
+    }
+    await this.init();
+    await this.listen();
+  }
+
+  private async listen(): Promise<void> {
+    this.listeners = await listenForRpc(this.rpc, this.options, this.lock);
+    for (const line of this.listeners.describe) this.log.notice(line);
   }
 
   private async schedulerConfig(): Promise<{ method: string; params: Record<string, unknown> }[]> {
@@ -126,7 +139,8 @@ export class Application {
   /** Ends everything: new calls first, then the subsystems, then the reactors. Work in flight completes. */
   stop(): Promise<void> {
     this.stopping ??= (async () => {
-      await this.listeners?.close();
+      if (this.listeners !== null) await this.listeners.close();
+      else this.lock?.release();
       for (const subsystem of [...this.subsystems].reverse()) {
         try {
           await subsystem.stop?.();

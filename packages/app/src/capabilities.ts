@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, platform } from 'node:os';
 import { native, nativeUnavailable } from '@spdk-ts/native';
+import type { ReactorHost } from '@spdk-ts/reactor';
 
 /** One thing that this process can or cannot do, and why not. */
 export interface Capability {
@@ -14,7 +15,8 @@ function capability(name: string, why: string): Capability {
 }
 
 /** What was found on this machine: nothing here is needed, everything here makes something faster. */
-export function capabilities(): Capability[] {
+export async function capabilities(host: ReactorHost): Promise<Capability[]> {
+  const uring = (await host.call(0, 'reactor', 'uringUnavailable')) as string;
   const addon = native === null ? `needs the native addon, which is ${nativeUnavailable}` : '';
   return [
     capability('native_addon', nativeUnavailable),
@@ -22,14 +24,14 @@ export function capabilities(): Capability[] {
     capability('connection_spreading', addon),
     capability('hole_punching', addon),
     capability('sock_posix', ''),
-    capability('sock_uring', 'this version has no io_uring data path'),
+    capability('sock_uring', uring),
     capability('bdev_file', ''),
   ];
 }
 
 /** The start-up lines that say which I/O paths are used. */
-export function describeCapabilities(): string[] {
-  const all = capabilities();
+export async function describeCapabilities(host: ReactorHost): Promise<string[]> {
+  const all = await capabilities(host);
   const present = all.filter((one) => one.available).map((one) => one.name);
   const absent = all.filter((one) => !one.available);
   const lines = [`I/O paths: ${present.join(', ')}`];

@@ -23,6 +23,8 @@ export interface AppOptions {
   readonly cores: readonly number[];
   readonly mode: ReactorMode;
   readonly seed: number;
+  /** Use io_uring where the system allows it. */
+  readonly uring: boolean;
   readonly pidFile: string | null;
   /** Lines that explain options which were accepted without effect. */
   readonly explained: readonly string[];
@@ -109,6 +111,7 @@ export function addAppOptions(command: Command, defaults: AppOptionDefaults): Co
         .default('adaptive'),
     )
     .option('--interrupt-mode', 'the same as --reactor-mode interrupt')
+    .option('--no-uring', 'leave io_uring alone: sockets go through node:net')
     .option('--seed <number>', "seed of the reactors' random numbers", seed, 1)
     .optionsGroup('Log:')
     .option(
@@ -154,6 +157,7 @@ export function readAppOptions(
     cores: values['cpumask'] as number[],
     mode: values['interruptMode'] === true ? 'interrupt' : (values['reactorMode'] as ReactorMode),
     seed: values['seed'] as number,
+    uring: values['uring'] !== false,
     pidFile: text('pidfile'),
     explained: explain(values),
   };

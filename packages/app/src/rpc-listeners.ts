@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { native } from '@spdk-ts/native';
-import { type HeldLock, listenUnix, listenWebSocket, type RpcServer } from '@spdk-ts/rpc';
+import { type HeldLock, listenUnix, listenWebSocket, lockWithPid, type RpcServer } from '@spdk-ts/rpc';
 import type { AppOptions } from './options.ts';
 
 /** Where the RPC server listens. */
@@ -20,14 +20,28 @@ function lockWithFlock(path: string): HeldLock | null {
   return { release: () => closeSync(fd) };
 }
 
+/**
+ * Takes the RPC socket's lock, before anything is opened that another instance may be using. Returns null where
+ * no socket is wanted. Throws an Error if another instance has it.
+ */
+export function lockRpcSocket({ rpcSocket }: AppOptions): HeldLock | null {
+  if (rpcSocket === null) return null;
+  const lock = (native === null ? lockWithPid : lockWithFlock)(`${rpcSocket}.lock`);
+  if (lock === null) throw new Error(`RPC Unix domain socket path ${rpcSocket} in use. Specify another.`);
+  return lock;
+}
+
 /** Opens what the options ask for. Rejects with an Error that says what is in the way. */
-export async function listenForRpc(rpc: RpcServer, options: AppOptions): Promise<RpcListeners> {
+export async function listenForRpc(
+  rpc: RpcServer,
+  options: AppOptions,
+  lock: HeldLock | null,
+): Promise<RpcListeners> {
   const opened: { close(): Promise<void> }[] = [];
   const describe: string[] = [];
   try {
     if (options.rpcSocket !== null) {
-      const lockFile = native === null ? {} : { lockFile: lockWithFlock };
-      opened.push(await listenUnix(rpc, { path: options.rpcSocket, ...lockFile }));
+      opened.push(await listenUnix(rpc, { path: options.rpcSocket, lockFile: () => lock }));
       describe.push(`RPC: listening on ${options.rpcSocket}`);
     }
     if (options.webSocket !== null) {

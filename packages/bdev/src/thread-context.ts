@@ -175,7 +175,6 @@ export class ThreadContext {
       this.head = (head + 1) | 0;
       io.channel!.finish(io);
     }
-    if (this.head !== this.tail) this.sendMessage();
     return count;
   };
 

@@ -48,6 +48,7 @@ export class LocalHost implements ReactorHost {
       if (reactor.index === 0) reactor.createThread('app_thread');
       await startServices(reactor, options.plugins, {
         tid: 0,
+        uringUnavailable: 'reactors that share a thread have none',
         sleeps: () => false,
         setMode: () => {},
         delay: async () => {

@@ -10,6 +10,8 @@ export const THREAD_EXIT_TIMEOUT_MS = 5000;
 /** What the loop around a reactor tells and does for its own service. */
 export interface ReactorEnvironment {
   readonly tid: number;
+  /** Why the reactor has no io_uring; empty if it has one. */
+  readonly uringUnavailable: string;
   /** True if the reactor sleeps when idle. */
   sleeps(): boolean;
   setMode(mode: string): void;
@@ -42,6 +44,7 @@ async function stopServices(reactor: Reactor, environment: ReactorEnvironment): 
 
 function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorService {
   return {
+    uringUnavailable: () => environment.uringUnavailable,
     stats: () => reactorStats(reactor, environment.tid, environment.sleeps()),
     threadStats: () => reactor.threads.map(threadStats),
     threadPollers: () => reactor.threads.map(threadPollers),

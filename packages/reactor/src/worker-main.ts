@@ -3,7 +3,7 @@ import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { BufferPool, MessageRing, Random, RegionTable, systemClock } from '@spdk-ts/env';
 import { adoptLogState, Logger } from '@spdk-ts/log';
-import { native } from '@spdk-ts/native';
+import { native, nativeUnavailable } from '@spdk-ts/native';
 import { allocateBuffers } from './buffer-memory.ts';
 import { CallLink, type CallPort } from './call-link.ts';
 import type { ReactorPlugin } from './control-link.ts';
@@ -33,15 +33,26 @@ export interface ReactorWorkerData {
   readonly plugins: readonly string[];
 }
 
-/** The reactor's ring, or null where it is not wanted or the system does not allow one. */
-function openRing(data: ReactorWorkerData, log: Logger, onWake: () => void): Uring | null {
-  if (data.uring === null || native === null) return null;
+/** The reactor's ring, or why it has none. */
+function openRing(data: ReactorWorkerData, onWake: () => void): { ring: Uring | null; why: string } {
+  if (data.uring === null) return { ring: null, why: 'switched off' };
+  if (native === null) return { ring: null, why: `needs the native addon, which is ${nativeUnavailable}` };
   try {
-    return new Uring(native, onWake, data.uring);
+    return { ring: new Uring(native, onWake, data.uring), why: '' };
   } catch (error) {
-    log.warn(`reactor ${data.index} has no io_uring: ${(error as Error).message}; the portable path is used`);
-    return null;
+    return { ring: null, why: explainRefusal(error as Error & { code?: string }) };
   }
+}
+
+/** Why the kernel gave no ring, and who decides that. */
+function explainRefusal(error: Error & { code?: string }): string {
+  const reasons: Record<string, string> = {
+    1: 'forbidden (sysctl kernel.io_uring_disabled, or seccomp in a container)',
+    13: 'forbidden by a security module',
+    38: 'not in this kernel, or blocked by seccomp',
+    12: 'over the limit of locked memory (ulimit -l)',
+  };
+  return `${reasons[error.code ?? ''] ?? 'refused'}: ${error.message}`;
 }
 
 async function main(): Promise<void> {
@@ -58,7 +69,7 @@ async function main(): Promise<void> {
   }
   const states = data.states.map((memory) => new Int32Array(memory));
   const threadIds = new Int32Array(data.threadIds);
-  const ring = (memory: SharedArrayBuffer | null | undefined): MessageRing | undefined =>
+  const ringAt = (memory: SharedArrayBuffer | null | undefined): MessageRing | undefined =>
     memory == null ? undefined : new MessageRing(memory);
 
   const regions = new RegionTable();
@@ -66,6 +77,7 @@ async function main(): Promise<void> {
   regions.add(data.index, memory);
 
   let reactor: Reactor;
+  const { ring, why: uringUnavailable } = openRing(data, () => reactor.wake());
   const link = new CallLink(parentPort as CallPort, (service, method, params) => {
     reactor.wake(); // a call may give pollers work, and one that takes too long must not look like sleep
     return callService(reactor, service, method, params);
@@ -79,9 +91,9 @@ async function main(): Promise<void> {
     regions,
     buffers: new BufferPool(data.index, memory, data.pool),
     control: link,
-    ring: openRing(data, log, () => reactor.wake()),
-    inbound: data.rings.map((row) => ring(row[data.index])),
-    outbound: data.rings[data.index]!.map(ring),
+    ring,
+    inbound: data.rings.map((row) => ringAt(row[data.index])),
+    outbound: data.rings[data.index]!.map(ringAt),
     wakeOther: (other) => wakeLoop(states[other]!),
     nextThreadId: () => Atomics.add(threadIds, 0, 1) + 1,
   });
@@ -92,6 +104,7 @@ async function main(): Promise<void> {
   await startServices(reactor, plugins, {
     // "<pid>/task/<tid>": the calling thread's, with or without the addon
     tid: Number(readlinkSync('/proc/thread-self').split('/').at(-1)),
+    uringUnavailable,
     sleeps: () => loop.mode === 'interrupt',
     setMode: (mode) => {
       loop.mode = mode as ReactorMode;

@@ -4,17 +4,17 @@ import { PosixSockGroup } from './posix-group.ts';
 import type { SockGroup, SockOptions } from './sock.ts';
 import { UringSockGroup } from './uring-group.ts';
 
-/** Names of the implementations. */
-export type SockImplementation = 'posix' | 'uring';
+/** What was asked for, by reactor; the best there is where nothing was. */
+const chosen = new WeakMap<Reactor, string>();
 
-/** True if this reactor can have an implementation. */
-export function hasSockImplementation(reactor: Reactor, name: string): boolean {
-  return name === 'posix' || (name === 'uring' && native !== null && reactor.ring !== null);
+/** Makes a reactor's new groups be of an implementation, where it has that one. */
+export function setSockImplementation(reactor: Reactor, name: string): void {
+  chosen.set(reactor, name);
 }
 
-/** A reactor's sockets by the best implementation that it has: io_uring with the addon, else node:net. */
+/** A group for a reactor: by io_uring if it has a ring and nothing else was asked for, else by node:net. */
 export function createSockGroup(reactor: Reactor, options?: SockOptions): SockGroup {
-  if (native !== null && reactor.ring !== null)
+  if (native !== null && reactor.ring !== null && chosen.get(reactor) !== 'posix')
     return new UringSockGroup(reactor, native, reactor.ring, options);
   return new PosixSockGroup(reactor, options);
 }

@@ -12,7 +12,7 @@ export function registerCoreRpcs(app: Application): void {
     setTimeout(() => process.kill(process.pid, sig_name), 10);
     return true;
   });
-  rpc.register('framework_get_capabilities', () => ({ capabilities: capabilities() }));
+  rpc.register('framework_get_capabilities', async () => ({ capabilities: await capabilities(app.host) }));
   rpc.register('notify_get_types', () => [...notifications.types]);
   rpc.register('notify_get_notifications', ({ id, max }) => {
     if (max === 0) throw invalidParams('max is 0: at least one event must be asked for', 'max');

@@ -1,56 +1,67 @@
 import { errnoError } from '@spdk-ts/rpc';
+import { sockImplementations } from '@spdk-ts/sock';
 import type { Application } from '../application.ts';
 import type { Subsystem } from '../plugin.ts';
 
-const IMPLEMENTATION = 'posix';
+/** sock_*: the implementations of sockets. Buffer sizes are the system's; the options are kept and shown. */
+export async function registerSockRpcs({ rpc, host, log }: Application): Promise<Subsystem> {
+  const uringUnavailable = (await host.call(0, 'reactor', 'uringUnavailable')) as string;
+  const options = new Map(
+    sockImplementations.map((name) => [
+      name as string,
+      {
+        recv_buf_size: 2 * 1024 * 1024,
+        send_buf_size: 2 * 1024 * 1024,
+        enable_recv_pipe: true,
+        enable_quickack: false,
+        enable_placement_id: 0,
+        enable_zerocopy_send_server: false,
+        enable_zerocopy_send_client: false,
+        zerocopy_threshold: 0,
+        tls_version: 0,
+        enable_ktls: false,
+      },
+    ]),
+  );
+  let current: string = uringUnavailable === '' ? 'uring' : 'posix';
+  const optionsOf = (impl_name: string): Record<string, number | boolean> => {
+    const found = options.get(impl_name);
+    if (found !== undefined) return found;
+    const names = sockImplementations.join(' and ');
+    throw errnoError('EINVAL', `impl_name is '${impl_name}': the socket implementations are ${names}`);
+  };
+  type Options = typeof options extends Map<string, infer O> ? O : never;
 
-/** sock_*: one implementation, whose kernel buffers and options Node.js leaves at the system's defaults. */
-export function registerSockRpcs({ rpc }: Application): Subsystem {
-  const options = {
-    recv_buf_size: 2 * 1024 * 1024,
-    send_buf_size: 2 * 1024 * 1024,
-    enable_recv_pipe: true,
-    enable_quickack: false,
-    enable_placement_id: 0,
-    enable_zerocopy_send_server: false,
-    enable_zerocopy_send_client: false,
-    zerocopy_threshold: 0,
-    tls_version: 0,
-    enable_ktls: false,
-  };
-  const check = (impl_name: string): void => {
-    if (impl_name !== IMPLEMENTATION)
-      throw errnoError(
-        'EINVAL',
-        `impl_name is '${impl_name}': the only socket implementation is '${IMPLEMENTATION}'`,
-      );
-  };
-  rpc.register('sock_impl_get_options', ({ impl_name }) => {
-    check(impl_name);
-    return { ...options };
-  });
+  rpc.register('sock_impl_get_options', ({ impl_name }) => ({ ...(optionsOf(impl_name) as Options) }));
   rpc.register('sock_impl_set_options', ({ impl_name, ...changes }) => {
-    check(impl_name);
+    const found = optionsOf(impl_name);
     for (const name of ['enable_zerocopy_send_server', 'enable_zerocopy_send_client', 'enable_ktls'] as const)
       if (changes[name] === true)
-        throw errnoError(
-          'ENOTSUP',
-          `${name} is true: the ${IMPLEMENTATION} sockets of Node.js cannot do that`,
-        );
-    Object.assign(options, changes);
+        throw errnoError('ENOTSUP', `${name} is true: no socket implementation here can do that`);
+    Object.assign(found, changes);
     return true;
   });
-  rpc.register('sock_set_default_impl', ({ impl_name }) => {
-    check(impl_name);
+  rpc.register('sock_set_default_impl', async ({ impl_name }) => {
+    optionsOf(impl_name);
+    if (impl_name === 'uring' && uringUnavailable !== '') {
+      // A configuration that was saved where there is io_uring must load where there is none.
+      log.warn(`socket implementation uring is not available (${uringUnavailable}): posix is used`);
+      return true;
+    }
+    await host.broadcast('sock', 'setImplementation', impl_name);
+    current = impl_name;
     return true;
   });
-  rpc.register('sock_get_default_impl', () => ({ impl_name: IMPLEMENTATION }));
+  rpc.register('sock_get_default_impl', () => ({ impl_name: current }));
   return {
     name: 'sock',
     depends_on: [],
     config: () => [
-      { method: 'sock_set_default_impl', params: { impl_name: IMPLEMENTATION } },
-      { method: 'sock_impl_set_options', params: { impl_name: IMPLEMENTATION, ...options } },
+      { method: 'sock_set_default_impl', params: { impl_name: current } },
+      ...[...options].map(([impl_name, values]) => ({
+        method: 'sock_impl_set_options',
+        params: { impl_name, ...values },
+      })),
     ],
   };
 }
