@@ -16,7 +16,8 @@ const layers = [
   ['packages/sock', 'packages/bdev'],
   ['packages/bdev-modules/*', 'packages/nvmf'],
   ['packages/app'],
-  ['apps/*'],
+  ['apps/bench', 'apps/rpc', 'apps/bdevperf'],
+  ['apps/spdk-ts'],
 ];
 // What only env (clock, chance) and the portable edges (node:net, node:fs) may touch.
 const dataPlane = [

@@ -1,0 +1,3 @@
+import { benchCommand } from './command.ts';
+
+await benchCommand().parseAsync();
