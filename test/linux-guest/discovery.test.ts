@@ -161,7 +161,7 @@ guestSuite('discovery and connection', {
     // connect and reconnect of a host that is not welcome
     /nvme nvme\d+: Connect (?:Invalid Data Parameter|for subsystem .* is not allowed|command failed)/,
     /nvme nvme\d+: failed to connect queue: 0 ret=\d+/,
-    /nvme nvme\d+: (?:starting error recovery|Reconnecting in|Failed reconnect attempt|Removing controller \(16772\))/,
+    /nvme nvme\d+: (?:starting error recovery|queue \d+ socket state|Reconnecting in|Failed reconnect attempt|Removing controller \(16772\))/,
     /nvme nvme\d+: Property Set error: 880, offset 0x14/,
   ],
 });

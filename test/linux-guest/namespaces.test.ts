@@ -66,6 +66,25 @@ guestSuite('namespaces', {
         },
       },
       {
+        title: 'one that comes and goes ten times can be read on every queue as soon as it is seen',
+        bash: `
+          from=$(kernel_lines)
+          for i in {1..10}; do
+            host add
+            wait_for 10 has_block_device $nqn 2
+            d=$(block_device $nqn 2)
+            for cpu in 0 1; do taskset -c $cpu dd if=$d of=/dev/null bs=64k count=4 iflag=direct status=none; done
+            host remove
+            wait_for 10 lacks_block_device $nqn 2
+          done
+          # the kernel was the first to read, when it looked for partitions
+          ! kernel_said rror $from || complain "$(dmesg | tail -n +$((from + 1)))"`,
+        host: {
+          add: quietly('nvmf_subsystem_add_ns', { nqn, namespace: { bdev_name: 'm1', nsid: 2 } }),
+          remove: quietly('nvmf_subsystem_remove_ns', { nqn, nsid: 2 }),
+        },
+      },
+      {
         title: 'one with a number and identity of its own',
         bash: `
           host add
@@ -177,6 +196,7 @@ guestSuite('namespaces', {
     // only of the one that goes while in use; which is never the first
     /nvme\d+(?:c\d+)?n[2-9]: (?:I\/O Cmd\(0x1\)|no (?:usable|available) path)/,
     /error, dev nvme\d+(?:c\d+)?n[2-9], .*\(WRITE\)/,
+    /^ +nvme\d+n[2-9]: rw=\d+, sector=\d+, .* limit=0$/,
     /nvme nvme\d+: rescanning/,
   ],
 });
