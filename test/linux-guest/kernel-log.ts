@@ -13,6 +13,8 @@ const usual = [
   /(?:EXT4-fs|XFS) \(nvme\d+n\d+\): (?:un)?mount/i,
   /XFS \(nvme\d+n\d+\): Ending clean mount/,
   /SGI XFS with /,
+  // both ends of a connection close it at once (TCP_CLOSING)
+  /nvme nvme\d+: queue \d+ socket state 11$/,
   /: \d+ callbacks suppressed/,
   /Command line: |Kernel command line: /,
 ];

@@ -52,17 +52,27 @@ class PollGroupService {
     return found.transport;
   }
 
-  /** Makes or changes a subsystem. Controllers here tell their hosts of namespaces that changed. */
+  /** Makes or changes a subsystem. Its hosts are told by {@link announce}, once every reactor has been here. */
   setSubsystem(snapshot: SubsystemSnapshot): void {
     const { group } = this;
     const view = group.subsystems.get(snapshot.id) ?? new SubsystemView(snapshot, group.thread);
     group.subsystems.set(snapshot.id, view);
     const { changed, failure } = view.update(snapshot);
+    for (const nsid of changed) view.unannounced.add(nsid);
+    if (failure !== null) throw failure;
+  }
+
+  /** The controllers here tell their hosts of the namespaces that have changed. */
+  announce({ id }: { id: number }): void {
+    const { group } = this;
     group.thread.send(() => {
+      const view = group.subsystems.get(id);
+      if (view === undefined) return;
+      const changed = [...view.unannounced].sort((a, b) => a - b);
+      view.unannounced.clear();
       for (const controller of group.controllers.values())
         if (controller.subsystem === view) controller.admin?.namespacesChanged(changed);
     });
-    if (failure !== null) throw failure;
   }
 
   pause({ id }: { id: number }): Promise<void> {
@@ -153,6 +163,7 @@ export function nvmfReactorPlugin(types: readonly NvmfTransportType[]): ReactorP
         listen: (address: TransportAddress) => service.listen(address),
         stopListening: (address: TransportAddress) => service.stopListening(address),
         setSubsystem: (snapshot: SubsystemSnapshot) => service.setSubsystem(snapshot),
+        announce: (which: { id: number }) => service.announce(which),
         pause: (which: { id: number }) => service.pause(which),
         resume: (which: { id: number }) => service.resume(which),
         removeSubsystem: (which: { id: number }) => service.removeSubsystem(which),

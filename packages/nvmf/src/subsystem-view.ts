@@ -43,6 +43,8 @@ function same(a: NamespaceSnapshot, b: NamespaceSnapshot): boolean {
 
 /** A subsystem on one reactor. */
 export class SubsystemView {
+  /** Namespaces that have changed and of which hosts have not been told. */
+  readonly unannounced = new Set<number>();
   readonly id: number;
   readonly nqn: string;
   readonly discovery: boolean;

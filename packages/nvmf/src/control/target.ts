@@ -109,7 +109,7 @@ export class NvmfTarget {
     this.started ??= (async () => {
       const target: TargetSnapshot = { firmware_revision: this.firmware_revision, crdt: this.crdt };
       await this.host.broadcast('nvmf', 'configure', target);
-      await this.host.broadcast('nvmf', 'setSubsystem', this.discovery.snapshot());
+      await this.apply(this.discovery);
     })();
     return this.started;
   }
@@ -180,7 +180,7 @@ export class NvmfTarget {
     if (options.ana_reporting)
       this.log.warn(`subsystem ${params.nqn}: ANA reporting is kept, but not reported to hosts yet`);
     const subsystem = this.makeSubsystem(params.nqn, 'NVMe', options, params.allow_any_host ?? false);
-    await subsystem.serialize(() => this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot()));
+    await subsystem.serialize(() => this.apply(subsystem));
     this.discoveryChanged();
     return subsystem;
   }
@@ -218,7 +218,7 @@ export class NvmfTarget {
       );
       subsystem.namespaces.set(record.nsid, record);
       try {
-        await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+        await this.apply(subsystem);
       } catch (error) {
         await this.takeNamespace(subsystem, record);
         const { message } = error as Error;
@@ -238,13 +238,22 @@ export class NvmfTarget {
     });
   }
 
+  /**
+   * Every reactor takes a subsystem as it is now; only then are hosts told of namespaces that changed, as they may
+   * come back for them on any reactor.
+   */
+  private async apply(subsystem: Subsystem): Promise<void> {
+    await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+    await this.host.broadcast('nvmf', 'announce', { id: subsystem.id });
+  }
+
   /** Its I/O ends, new I/O waits; then it is gone, and I/O goes on. */
   private async takeNamespace(subsystem: Subsystem, record: NamespaceRecord): Promise<void> {
     const { id } = subsystem;
     await this.host.broadcast('nvmf', 'pause', { id });
     try {
       subsystem.namespaces.delete(record.nsid);
-      await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+      await this.apply(subsystem);
     } finally {
       await this.host.broadcast('nvmf', 'resume', { id });
     }
@@ -256,7 +265,7 @@ export class NvmfTarget {
     const done = subsystem.serialize(async () => {
       const record = subsystem.namespaces.get(nsid);
       if (record === undefined || subsystem.ending) return;
-      if (event === 'resize') await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
+      if (event === 'resize') await this.apply(subsystem);
       else {
         const { name } = record.descriptor.description;
         this.log.notice(`subsystem ${subsystem.nqn}: namespace ${nsid} goes with its bdev ${name}`);
