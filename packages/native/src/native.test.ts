@@ -1,0 +1,81 @@
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { native, nativeUnavailable } from './index.ts';
+
+it('is there, or says why it is not', () => {
+  expect(native === null).toBe(nativeUnavailable !== '');
+});
+
+describe.skipIf(native === null)('the addon', () => {
+  const addon = native!;
+
+  it('throws for wrong arguments', () => {
+    expect(() => addon.pinThread(-1)).toThrow('argument 1 must be an integer from 0 to');
+    expect(() => addon.duplicate(1.5)).toThrow(RangeError);
+    expect(() => addon.nameThread('a name that is too long for it')).toThrow(TypeError);
+    expect(() => addon.ringEnter(1, 0, 0, 0, Number.NaN)).toThrow(RangeError);
+    expect(() => addon.attachMemory(4000)).toThrow('not the handle of memory');
+    expect(() => addon.crc32c(new Uint8Array(4), 2, 5, 0)).toThrow(RangeError);
+    expect(() => addon.crc32c('text' as unknown as Uint8Array, 0, 1, 0)).toThrow(TypeError);
+    expect(() => addon.socketListen('localhost', 0, 1)).toThrow('numeric IPv4 or IPv6');
+    expect(() => addon.socketOption(0, 'nothing' as 'noDelay', 1)).toThrow('not a socket option');
+    expect(() => addon.batchRun({}, new Float64Array(8), 1)).toThrow(TypeError);
+    expect(() => addon.duplicate(99_999)).toThrow(/Bad file descriptor/);
+  });
+
+  it('computes CRC32C as RFC 3720 B.4 has it, in pieces too', () => {
+    const of = (bytes: Uint8Array): number => addon.crc32c(bytes, 0, bytes.length, 0);
+    expect(of(new Uint8Array(32))).toBe(0x8a9136aa);
+    expect(of(new Uint8Array(32).fill(0xff))).toBe(0x62a8ab43);
+    expect(of(Uint8Array.from({ length: 32 }, (_, i) => i))).toBe(0x46dd794e);
+    expect(of(Uint8Array.from({ length: 32 }, (_, i) => 31 - i))).toBe(0x113fdb5c);
+    const long = Uint8Array.from({ length: 20_011 }, (_, i) => (i * 31) & 0xff);
+    for (const at of [1, 255, 6144, 20_010])
+      expect(addon.crc32c(long, at, long.length, addon.crc32c(long, 0, at, 0))).toBe(of(long));
+  });
+
+  it('gives memory that is zeroed, aligned, shared between attachments, and bounded in batches', () => {
+    const handle = addon.allocateMemory(10_000);
+    const a = new Uint8Array(addon.attachMemory(handle));
+    expect(addon.memoryAddress(handle) % (2 << 20)).toBe(0);
+    expect(addon.addressOf(a)).toBe(addon.memoryAddress(handle));
+    expect(a.every((byte) => byte === 0)).toBe(true);
+    const table = addon.batchTable();
+    addon.batchRegion(table, 7, a);
+    const operation = (...values: number[]): number[] => [...values, ...new Array(8 - values.length).fill(9)];
+    const operations = new Float64Array([
+      ...operation(1, 7, 100, 0, 0, 50, 0x5a), // fill
+      ...operation(0, 7, 200, 7, 100, 50), // copy
+      ...operation(2, 7, 200, 7, 100, 50), // compare: equal
+      ...operation(2, 7, 200, 7, 99, 50), // compare: different
+      ...operation(0, 7, 12_280, 7, 0, 9), // beyond the end
+      ...operation(1, 8, 0, 0, 0, 1, 1), // no such region
+    ]);
+    expect(addon.batchRun(table, operations, 6)).toBe(2);
+    const results = [0, 1, 2, 3, 4, 5].map((i) => operations[i * 8 + 7]);
+    expect(results).toEqual([0, 0, 0, 1, -1, -1]);
+    expect([a[99], a[100], a[149], a[150], a[200], a[249]]).toEqual([0, 0x5a, 0x5a, 0, 0x5a, 0x5a]);
+    addon.releaseMemory(handle);
+    expect(() => addon.memoryAddress(handle)).toThrow('not the handle');
+    expect(a[100]).toBe(0x5a);
+  });
+
+  it('locks files and punches holes', () => {
+    const path = join(tmpdir(), `native-test-${process.pid}`);
+    writeFileSync(path, Buffer.alloc(16_384, 1));
+    const first = openSync(path, 'r+');
+    const second = openSync(path, 'r+');
+    expect([addon.lockFile(first), addon.lockFile(second)]).toEqual([true, false]);
+    addon.punchHole(first, 4096, 8192);
+    const bytes = readFileSync(path);
+    expect([bytes.length, bytes[4095], bytes[4096], bytes[12_287], bytes[12_288]]).toEqual([
+      16_384, 1, 0, 0, 1,
+    ]);
+    closeSync(first);
+    expect(addon.lockFile(second)).toBe(true);
+    closeSync(second);
+    rmSync(path);
+  });
+});
