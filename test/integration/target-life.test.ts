@@ -57,6 +57,16 @@ describe('a target', () => {
     expect([existsSync(pidFile), existsSync(socket)]).toEqual([false, false]);
   });
 
+  it('ends in order when it is asked to at any moment of its start', async () => {
+    for (const after of ['spdk-ts tgt v', 'reactor(s) on core(s)', 'I/O paths: ']) {
+      const pidFile = join(directory, 'pid');
+      const target = new AppProcess(programs.spdkTs, ['tgt', '-r', socket, '-f', pidFile]);
+      await target.says(after);
+      expect(await target.stop('SIGTERM')).toMatchObject({ code: 0, signal: null });
+      expect([existsSync(pidFile), existsSync(socket)]).toEqual([false, false]);
+    }
+  });
+
   it('runs more reactors than there are cores, with a notice', async () => {
     const target = await startTarget(socket, '-m', '0xff00f');
     expect(target.stderr).toMatch(/there are more reactors \(12\) than CPUs/);

@@ -6,7 +6,7 @@ import {
   DEFAULT_RPC_SOCKET,
   nvmfPlugin,
   readAppOptions,
-  runUntilSignal,
+  Signals,
 } from '@spdk-ts/app';
 import { Command } from 'commander';
 import { setUpDemo } from './demo.ts';
@@ -45,16 +45,16 @@ Examples:
 }
 
 async function run(values: Record<string, unknown>): Promise<number> {
+  const signals = new Signals();
   const app = await Application.start(readAppOptions('spdk-ts tgt', values, defaults), [
     bdevPlugin,
     nvmfPlugin,
   ]);
-  const ended = runUntilSignal(app);
   try {
     if (values['demo'] === true) await setUpDemo(app, values['demoPort'] as string);
   } catch (error) {
     await app.stop();
     throw error;
   }
-  return await ended;
+  return await signals.end(app);
 }

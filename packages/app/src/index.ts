@@ -10,5 +10,5 @@ export {
   readAppOptions,
 } from './options.ts';
 export type { AppPlugin, ConfigEntry, Subsystem } from './plugin.ts';
-export { runUntilSignal } from './signals.ts';
+export { Signals } from './signals.ts';
 export { version } from './version.ts';
