@@ -72,7 +72,7 @@ export class BdevService implements DeviceParts {
   /** For devices only. */
   makeChannel(device: BdevDevice, thread: Thread): BdevChannel {
     const known = this.contexts.get(thread);
-    const context = known ?? new ThreadContext(thread, this.pool, this.cache_size);
+    const context = known ?? new ThreadContext(thread, this.memory, this.pool, this.cache_size);
     this.contexts.set(thread, context);
     context.channels++;
     try {
@@ -81,6 +81,15 @@ export class BdevService implements DeviceParts {
       this.releaseContext(thread);
       throw error;
     }
+  }
+
+  /**
+   * Tells the owners of what has completed on a thread, which the layer's own poller would do in its turn: for a
+   * poller on that thread that wants the answers to what it has just submitted. Returns how many it told.
+   */
+  settle(thread: Thread): number {
+    const context = this.contexts.get(thread);
+    return context === undefined ? 0 : context.drain();
   }
 
   /** For devices only. */

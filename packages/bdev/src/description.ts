@@ -35,6 +35,11 @@ export interface BdevDescription {
    * or, if the data are in several pieces there, its iovs. Valid until the I/O is freed.
    */
   readonly reads_in_place: boolean;
+  /**
+   * The module has taken a write's data, wherever they lie, by the time the layer next tells of completions: whoever
+   * submits it may leave them in memory that is soon needed for something else.
+   */
+  readonly writes_at_once: boolean;
   /** What the module's reactor half needs: cloneable, shared memory included. */
   readonly context: unknown;
 }
@@ -61,4 +66,5 @@ export interface BdevSpec {
   readonly md_interleave?: boolean;
   readonly dif_type?: number;
   readonly reads_in_place?: boolean;
+  readonly writes_at_once?: boolean;
 }

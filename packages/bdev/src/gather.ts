@@ -6,7 +6,7 @@ import type { Memory } from './memory.ts';
  * begin; data and place have `length` bytes from there on.
  */
 
-/** Copies from an I/O's data (a write's) to a place. */
+/** Copies from an I/O's data (a write's) to a place, before its owner is told of its end. */
 export function copyFromIo(
   memory: Memory,
   io: BdevIo,
@@ -17,7 +17,7 @@ export function copyFromIo(
 ): void {
   const iovs = io.iovs;
   if (iovs === null) {
-    memory.copy(to, to_offset, io.region, io.offset + skip, length);
+    memory.copyLater(to, to_offset, io.region, io.offset + skip, length);
     return;
   }
   let at = 0;
@@ -27,14 +27,14 @@ export function copyFromIo(
     const inside = Math.max(0, skip + done - at);
     if (inside < piece) {
       const count = Math.min(piece - inside, length - done);
-      memory.copy(to, to_offset + done, iovs.region[i]!, iovs.offset[i]! + inside, count);
+      memory.copyLater(to, to_offset + done, iovs.region[i]!, iovs.offset[i]! + inside, count);
       done += count;
     }
     at += piece;
   }
 }
 
-/** Copies from a place to an I/O's data (a read's). */
+/** Copies from a place to an I/O's data (a read's), before its owner is told of its end. */
 export function copyToIo(
   memory: Memory,
   io: BdevIo,
@@ -45,7 +45,7 @@ export function copyToIo(
 ): void {
   const iovs = io.iovs;
   if (iovs === null) {
-    memory.copy(io.region, io.offset + skip, from, from_offset, length);
+    memory.copyLater(io.region, io.offset + skip, from, from_offset, length);
     return;
   }
   let at = 0;
@@ -55,7 +55,7 @@ export function copyToIo(
     const inside = Math.max(0, skip + done - at);
     if (inside < piece) {
       const count = Math.min(piece - inside, length - done);
-      memory.copy(iovs.region[i]!, iovs.offset[i]! + inside, from, from_offset + done, count);
+      memory.copyLater(iovs.region[i]!, iovs.offset[i]! + inside, from, from_offset + done, count);
       done += count;
     }
     at += piece;

@@ -1,4 +1,4 @@
-import type { RegionTable } from '@spdk-ts/env';
+import { Batch, type RegionTable } from '@spdk-ts/env';
 
 /** Up to here a loop over words is faster than `set` with its two views, bytes. */
 const WORD_LOOP_BYTES = 1024;
@@ -26,17 +26,21 @@ function viewOf(bytes: Uint8Array): View {
 }
 
 /**
- * Copies, clears and compares memory in JavaScript: places are a region and a byte offset, which the caller has
- * checked to lie inside the region.
+ * Copies, clears and compares memory: places are a region and a byte offset, which the caller has checked to lie
+ * inside the region. What is put off is carried out by {@link settle}, which the layer calls before it tells any
+ * owner that an I/O is complete.
  */
 export class Memory {
   private readonly regions: RegionTable;
   private readonly views: View[] = [];
+  /** What is put off; null without the addon, where copies are made at once. */
+  private readonly batch: Batch | null;
   /** Written so that the loads that warm the cache are not optimized away. */
   touched = 0;
 
   constructor(regions: RegionTable) {
     this.regions = regions;
+    this.batch = regions.batchTable === undefined ? null : new Batch(regions);
   }
 
   private view(id: number): View {
@@ -92,6 +96,20 @@ export class Memory {
       to[t + i + 2] = c;
       to[t + i + 3] = d;
     }
+  }
+
+  /**
+   * Copies at some time until the next {@link settle}: many at once are cheaper. For an I/O that is then completed:
+   * its owner hears of that after the copy.
+   */
+  copyLater(to: number, to_offset: number, from: number, from_offset: number, length: number): void {
+    if (this.batch === null) this.copy(to, to_offset, from, from_offset, length);
+    else this.batch.copy(to, to_offset, from, from_offset, length);
+  }
+
+  /** Carries out what was put off. */
+  settle(): void {
+    if (this.batch !== null) this.batch.run();
   }
 
   clear(region: number, offset: number, length: number): void {

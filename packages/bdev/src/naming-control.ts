@@ -77,6 +77,7 @@ export function describe(id: number, module: string, spec: BdevSpec): BdevDescri
     md_interleave: spec.md_interleave ?? false,
     dif_type: spec.dif_type ?? 0,
     reads_in_place: spec.reads_in_place ?? false,
+    writes_at_once: spec.writes_at_once ?? false,
     context: spec.context,
   });
 }

@@ -1,6 +1,7 @@
 import type { Poller, Thread } from '@spdk-ts/reactor';
 import { BdevIo, IoState } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
+import type { Memory } from './memory.ts';
 
 /** Who waits for an I/O object: see {@link BdevChannel.queueWait}. */
 export interface BdevIoWaiter {
@@ -16,6 +17,7 @@ const POOL_CHUNK = 64;
  */
 export class ThreadContext {
   readonly thread: Thread;
+  private readonly memory: Memory;
   /** Channels of this thread: with the last one goes the context. */
   channels = 0;
 
@@ -46,8 +48,9 @@ export class ThreadContext {
   private waitsForBuffer = false;
 
   /** `pool`: the count of objects left for all threads; `cache_size`: those that this thread has for sure. */
-  constructor(thread: Thread, pool: Int32Array, cache_size: number) {
+  constructor(thread: Thread, memory: Memory, pool: Int32Array, cache_size: number) {
     this.thread = thread;
+    this.memory = memory;
     this.pool = pool;
     this.allowance = cache_size;
     this.taken = cache_size;
@@ -165,9 +168,10 @@ export class ThreadContext {
   };
 
   /** Tells the owners of what has completed so far; what they submit now and completes at once has to wait. */
-  private readonly drain = (): number => {
+  readonly drain = (): number => {
     const end = this.tail;
     const count = (end - this.head) | 0;
+    if (count > 0) this.memory.settle();
     this.polledAt = this.thread.reactor.now;
     for (let i = 0; i < count; i++) {
       const head = this.head;

@@ -1,3 +1,4 @@
+export * from './batch.ts';
 export * from './buffer-pool.ts';
 export * from './clock.ts';
 export * from './cpuset.ts';

@@ -21,6 +21,10 @@ export class RegionTable {
   private readonly regions: (Region | undefined)[] = [];
   private readonly views: Uint8Array[] = [];
   private static readonly empty = new Uint8Array(0);
+  /** The same regions as the addon knows them, for {@link Batch}; undefined without the addon. */
+  readonly batchTable: unknown = native?.batchTable();
+  /** The lowest id that {@link addLocal} has given away. */
+  private localIds = MAX_REGIONS;
 
   /** Registers a region. Throws RangeError if the id is taken or out of bounds. */
   add(id: number, bytes: Uint8Array, address = native?.addressOf(bytes) ?? 0): Region {
@@ -31,11 +35,18 @@ export class RegionTable {
     const region = { id, bytes, address };
     this.regions[id] = region;
     this.views[id] = bytes;
+    native?.batchRegion(this.batchTable, id, bytes);
     return region;
+  }
+
+  /** Registers memory that only this thread knows: ids from the upper end, which are not used again. */
+  addLocal(bytes: Uint8Array): Region {
+    return this.add(--this.localIds, bytes);
   }
 
   remove(id: number): void {
     this.regions[id] = undefined;
+    native?.batchRegion(this.batchTable, id, null);
     if (id < this.views.length) this.views[id] = RegionTable.empty;
   }
 
@@ -46,6 +57,11 @@ export class RegionTable {
   /** The bytes of a region: for the hot path, an empty array where there is none. */
   bytes(id: number): Uint8Array {
     return this.views[id] ?? RegionTable.empty;
+  }
+
+  /** CRC32C of `length` bytes at `offset` of a region, continued from `crc` (0 at first). Only with the addon. */
+  crc32c(id: number, offset: number, length: number, crc: number): number {
+    return native!.batchCrc32c(this.batchTable, id, offset, length, crc);
   }
 
   /** True if `length` bytes at `offset` lie inside the region. */

@@ -12,7 +12,7 @@ export type SharedMemory =
 /** Reserves memory. Throws an Error if there is not enough address space. `bytes`: 4 GiB at most. */
 export function allocateSharedMemory(bytes: number): SharedMemory {
   if (native === null) return { buffer: new SharedArrayBuffer(bytes), bytes };
-  return { handle: native.allocateMemory(bytes), bytes };
+  return { handle: native.allocateMemory(bytes, 1), bytes };
 }
 
 /** The memory as this thread sees it. */

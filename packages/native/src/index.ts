@@ -71,8 +71,11 @@ export interface Native {
   /** Logical block size and bytes of a block device, null for anything else. */
   blockDevice(fd: number): { logical_block_size: number; bytes: number } | null;
 
-  /** Reserves zeroed memory that is committed as it is touched. Returns its handle, good in every thread. */
-  allocateMemory(bytes: number): number;
+  /**
+   * Reserves zeroed memory that is committed as it is touched; `huge` is 1 for pages of 2 MiB where the kernel has
+   * them, else 0. Returns its handle, good in every thread.
+   */
+  allocateMemory(bytes: number, huge: number): number;
   /** The memory as an ArrayBuffer of this thread, 4 GiB at most. */
   attachMemory(handle: number): ArrayBuffer;
   memoryAddress(handle: number): number;
@@ -110,6 +113,8 @@ export interface Native {
   batchRegion(table: unknown, region: number, bytes: Uint8Array | null): void;
   /** Carries out `count` operations (see env's Batch for their layout). Returns how many were out of bounds. */
   batchRun(table: unknown, descriptors: Float64Array, count: number): number;
+  /** CRC32C of `length` bytes at `offset` of a region, continued from `crc` (0 at first). Throws if they are outside. */
+  batchCrc32c(table: unknown, region: number, offset: number, length: number, crc: number): number;
   /** CRC32C of bytes[start … end), continued from `crc` (0 at first). */
   crc32c(bytes: Uint8Array, start: number, end: number, crc: number): number;
 }

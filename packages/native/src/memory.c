@@ -24,11 +24,14 @@ static void unmap_if_unused(struct mapping *mapping) {
   *mapping = (struct mapping){0};
 }
 
-// allocateMemory(bytes): reserves memory, zeroed and committed by the kernel when it is touched. Returns its handle.
+// allocateMemory(bytes, huge): reserves memory, zeroed and committed by the kernel when it is touched: where `huge`
+// is 1, in pages of 2 MiB if it has them. Returns its handle.
 static napi_value allocate_memory(napi_env env, napi_callback_info info) {
   struct call call;
-  int64_t bytes;
-  if (!get_call(env, info, &call) || !get_integer(&call, 0, 1, 1LL << 46, &bytes)) return NULL;
+  int64_t bytes, huge;
+  if (!get_call(env, info, &call) || !get_integer(&call, 0, 1, 1LL << 46, &bytes) ||
+      !get_integer(&call, 1, 0, 1, &huge))
+    return NULL;
   size_t length = ((size_t)bytes + 4095) & ~4095UL;
   // Room to align to 2 MiB, so that the kernel can use large pages; what is cut off is given back.
   uint8_t *address = mmap(NULL, length + ARENA_ALIGNMENT, PROT_READ | PROT_WRITE,
@@ -37,6 +40,8 @@ static napi_value allocate_memory(napi_env env, napi_callback_info info) {
   uint8_t *aligned = (uint8_t *)(((uintptr_t)address + ARENA_ALIGNMENT - 1) & ~(ARENA_ALIGNMENT - 1));
   if (aligned > address) munmap(address, (size_t)(aligned - address));
   if (address + ARENA_ALIGNMENT > aligned) munmap(aligned + length, (size_t)(address + ARENA_ALIGNMENT - aligned));
+  // Fewer misses of the TLB, in the kernel's copies as well. A kernel without huge pages refuses: no harm done.
+  if (huge) madvise(aligned, length, MADV_HUGEPAGE);
   pthread_mutex_lock(&lock);
   int handle = 0;
   while (handle < MAX_MAPPINGS && mappings[handle].address != NULL) handle++;

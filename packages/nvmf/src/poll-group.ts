@@ -1,3 +1,5 @@
+import { type BdevService, getBdevService } from '@spdk-ts/bdev';
+import { nvmOpcode } from '@spdk-ts/nvme-spec';
 import type { Reactor, Thread } from '@spdk-ts/reactor';
 import { CommandAborts } from './abort.ts';
 import { executeAdmin } from './admin-commands.ts';
@@ -43,12 +45,14 @@ export class NvmfPollGroup {
   completed_nvme_io = 0;
 
   private readonly fabrics: FabricsCommands;
+  private readonly bdevs: BdevService;
   private transportList: NvmfTransport[] = [];
   private qpairIds = 0;
 
   constructor(reactor: Reactor) {
     this.reactor = reactor;
     this.started = reactor.now;
+    this.bdevs = getBdevService(reactor);
     this.memory = new MemoryQueue(reactor.buffers);
     this.io = new IoCommands(this);
     this.aborts = new CommandAborts(this);
@@ -128,10 +132,14 @@ export class NvmfPollGroup {
     this.complete(request, status);
   }
 
-  /** For transports: what a command transfers and how, before its data is fetched: sets transfer only. */
+  /** For transports: what a command transfers and how, before its data is fetched: sets transfer and at_once. */
   classify(request: NvmfRequest): void {
     // Opcode bits 1:0; of Fabrics commands FCTYPE bits 1:0, which lies in the low byte of the NSID's dword.
     request.transfer = (request.opcode === FABRICS ? request.nsid : request.opcode) & 3;
+    const { qpair } = request;
+    if (request.opcode !== nvmOpcode.write || qpair.qid <= 0 || qpair.controller === null) return;
+    const ns = qpair.controller.subsystem.find(request.nsid);
+    request.at_once = ns !== null && ns.writes_at_once;
   }
 
   /**
@@ -257,10 +265,13 @@ export class NvmfPollGroup {
     return list;
   }
 
+  /** One iteration: commands that have arrived, what the bdevs have answered meanwhile, and what that sends. */
   poll(): number {
     let work = this.memory.poll();
     const transports = this.transportList;
     for (let i = 0; i < transports.length; i++) work += transports[i]!.poll();
+    work += this.bdevs.settle(this.thread);
+    for (let i = 0; i < transports.length; i++) work += transports[i]!.flush();
     return work;
   }
 }

@@ -22,6 +22,10 @@ export class NvmfRequest {
   nsid = 0;
 
   transfer: number = Transfer.NONE;
+  /** A write whose data are taken as soon as it executes: they may stay where they were received. */
+  at_once = false;
+  /** For the transport: its data lie in the receive area, which it holds. */
+  holds = false;
   /** Bytes of data, as the command's SGL or PRPs describe them. */
   length = 0;
   /** Where the data is: (region, offset, length), or `iovs`. Region -1: no memory yet. */
@@ -66,6 +70,7 @@ export class NvmfRequest {
     this.cid = cdw0 >>> 16;
     this.nsid = this.sqe32[1]!;
     this.transfer = Transfer.NONE;
+    this.at_once = false;
     this.length = 0;
     this.region = -1;
     this.offset = 0;

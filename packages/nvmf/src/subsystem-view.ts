@@ -14,6 +14,7 @@ export class NamespaceView {
   readonly zeroes: boolean;
   readonly unmaps: boolean;
   readonly writable: boolean;
+  readonly writes_at_once: boolean;
   snapshot: NamespaceSnapshot;
 
   constructor(snapshot: NamespaceSnapshot, channel: BdevChannel) {
@@ -25,6 +26,7 @@ export class NamespaceView {
     this.zeroes = channel.supports(IoType.WRITE_ZEROES);
     this.unmaps = channel.supports(IoType.UNMAP);
     this.writable = channel.supports(IoType.WRITE);
+    this.writes_at_once = channel.device.description.writes_at_once;
     this.snapshot = snapshot;
   }
 }

@@ -29,8 +29,15 @@ export interface NvmfTransport {
   listen(address: TransportAddress): Promise<void>;
   /** Stops listening and ends the connections that came through there. */
   stopListening(address: TransportAddress): Promise<void>;
-  /** Called once in each iteration of the poll group. Returns the work done. */
+  /**
+   * Called once in each iteration of the poll group: takes what has arrived and executes it. Returns the work done.
+   */
   poll(): number;
+  /**
+   * Called later in the same iteration, when what could be completed at once has been: lets the answers leave.
+   * Returns the work done.
+   */
+  flush(): number;
   destroy(): Promise<void>;
 }
 

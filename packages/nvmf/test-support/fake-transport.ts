@@ -214,6 +214,9 @@ export class FakeTransport implements NvmfTransport {
   poll(): number {
     return 0;
   }
+  flush(): number {
+    return 0;
+  }
   async destroy(): Promise<void> {
     for (const qpair of [...this.qpairs]) {
       qpair.releaseKept();

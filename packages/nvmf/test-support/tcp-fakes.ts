@@ -34,8 +34,12 @@ export class FakeSock implements Sock {
   readonly local = address;
   readonly peer = { ...address, trsvcid: '50000' };
   readonly rx: Uint8Array;
+  readonly rxRegion: number;
+  readonly rxOffset = 0;
   rxStart = 0;
   rxEnd = 0;
+  rxLimit = 0;
+  holds = 0;
   directLeft = 0;
   txQueued = 0;
   txDone = 0;
@@ -51,6 +55,7 @@ export class FakeSock implements Sock {
     this.regions = regions;
     this.owner = owner;
     this.rx = new Uint8Array(receive_bytes);
+    this.rxRegion = regions.addLocal(this.rx).id;
   }
 
   /** Bytes arrive. Small `step`s tear them as a network may. */
@@ -81,7 +86,7 @@ export class FakeSock implements Sock {
     this.direct.offset += direct;
     this.directLeft -= direct;
     this.backlog = this.backlog.subarray(direct);
-    if (this.rxStart > 0) {
+    if (this.rxStart > 0 && this.holds === 0) {
       this.rx.copyWithin(0, this.rxStart, this.rxEnd);
       this.rxEnd -= this.rxStart;
       this.rxStart = 0;
@@ -95,6 +100,13 @@ export class FakeSock implements Sock {
   consume(length: number): void {
     if (length > this.rxEnd - this.rxStart) throw new RangeError('consumed too much');
     this.rxStart += length;
+    this.fill();
+  }
+  holdReceived(): void {
+    this.holds++;
+  }
+  releaseReceived(): void {
+    if (--this.holds < 0) throw new RangeError('released more often than held');
     this.fill();
   }
   receiveInto(region: number, offset: number, length: number): void {

@@ -14,8 +14,11 @@ export class PosixSock implements Sock {
   readonly local: SockAddress;
   readonly peer: SockAddress;
   readonly rx: Uint8Array;
+  readonly rxRegion = -1;
+  readonly rxOffset = 0;
   rxStart = 0;
   rxEnd = 0;
+  rxLimit = Number.POSITIVE_INFINITY;
   directLeft = 0;
   txQueued = 0;
   txDone = 0;
@@ -165,6 +168,11 @@ export class PosixSock implements Sock {
       this.group.tell(this);
     }
   }
+
+  holdReceived(): void {
+    throw new Error('what node:net received is in no region: it cannot be held');
+  }
+  releaseReceived(): void {}
 
   send(region: number, offset: number, length: number): void {
     this.sendBytes(this.regions.bytes(region), offset, offset + length);

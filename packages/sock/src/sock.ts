@@ -31,8 +31,11 @@ export interface Sock {
   readonly local: SockAddress;
   readonly peer: SockAddress;
 
-  /** The receive area: contiguous memory of {@link SockOptions.receive_bytes}; region -1 where it has no id. */
+  /** The receive area: contiguous memory of {@link SockOptions.receive_bytes}. */
   readonly rx: Uint8Array;
+  /** The area as a place: its region, or -1 where it is in none, and the offset of rx[0]. */
+  readonly rxRegion: number;
+  readonly rxOffset: number;
   /** The received and unconsumed bytes are rx[rxStart … rxEnd). */
   rxStart: number;
   rxEnd: number;
@@ -41,6 +44,18 @@ export interface Sock {
    * the rest is empty or the owner keeps its offset relative to rxStart.
    */
   consume(length: number): void;
+
+  /**
+   * What has been received so far, consumed or not, stays where it is until as many calls of
+   * {@link releaseReceived}; meanwhile only what is left of the area is received into. Only where `rxRegion` is set.
+   */
+  holdReceived(): void;
+  releaseReceived(): void;
+  /**
+   * How much may arrive in the area at once, bytes: for who expects data whose place it will know when it has seen
+   * their header. Not every implementation can keep to it.
+   */
+  rxLimit: number;
 
   /**
    * The next `length` bytes of the stream go to `offset` of `region`: those already received are copied now, the
@@ -114,10 +129,13 @@ export interface SockGroup {
   readonly canDetach: boolean;
   /**
    * Delivers what happened since the last call: accepted, received, sent, closed. Returns the work done. The
-   * consumer's sends go out at the end of the iteration, by {@link flush}.
+   * consumer's sends go out, and more is received, at the end of the iteration, by {@link flush}.
    */
   poll(): number;
-  /** Sends everything that was queued in this iteration. Returns the number of sockets that had something. */
+  /**
+   * Sends everything that was queued in this iteration, and lets more be received. Returns the number of sockets
+   * that had something to send.
+   */
   flush(): number;
   /** Rejects with an Error whose `code` is EADDRINUSE, EADDRNOTAVAIL, EACCES … */
   listen(traddr: string, trsvcid: number, acceptor: SockAcceptor): Promise<SockListener>;

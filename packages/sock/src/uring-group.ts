@@ -13,7 +13,15 @@ import {
   type SockOptions,
   type SockOwner,
 } from './sock.ts';
-import { SEND_BYTES, TAG_CANCEL, TAG_CONNECT, TAG_RECEIVE, TAG_SEND, UringSock } from './uring-sock.ts';
+import {
+  type ConnectionMemory,
+  SEND_BYTES,
+  TAG_CANCEL,
+  TAG_CONNECT,
+  TAG_RECEIVE,
+  TAG_SEND,
+  UringSock,
+} from './uring-sock.ts';
 
 const BACKLOG = 511;
 const MSG_WAITALL = 0x100;
@@ -25,13 +33,6 @@ const CANCEL_FD_ALL = (1 << 0) | (1 << 1);
 const ECANCELED = -125;
 /** Connections whose memory is allocated at once. */
 const SLAB_CONNECTIONS = 16;
-
-interface ConnectionMemory {
-  readonly rx: Uint8Array;
-  readonly rxAddress: number;
-  readonly tx: Uint32Array;
-  readonly txAddress: number;
-}
 
 interface Accepting {
   readonly fd: number;
@@ -60,6 +61,9 @@ export class UringSockGroup implements SockGroup {
   private told: UringSock[] = [];
   private toldNext: UringSock[] = [];
   private flushing: UringSock[] = [];
+  /** Sockets that may receive again: when what they brought in this iteration has been dealt with. */
+  private readonly arming: UringSock[] = [];
+  private flushed: UringSock[] = [];
   private readonly accepted: { fd: number; acceptor: SockAcceptor }[] = [];
   private readonly listeners = new Set<Accepting>();
   private readonly socks = new Set<UringSock>();
@@ -186,7 +190,7 @@ export class UringSockGroup implements SockGroup {
       if (!sock.closed) sock.owner.sockReadable(sock);
     }
     if (sock.closed || sock.ended) this.wind(sock);
-    else sock.arm();
+    else this.arming.push(sock);
   }
 
   /** A socket that is closed or whose connection is over: ends it once nothing of it is under way. */
@@ -205,30 +209,32 @@ export class UringSockGroup implements SockGroup {
       }
       return;
     }
+    if (sock.held) return; // told again when it is released: its memory is another's then
     if (!this.socks.delete(sock)) return;
     sock.closed = true;
     if (sock.linger !== null) clearTimeout(sock.linger);
     this.native.closeFd(sock.fd);
     this.ring.removeHandler(sock.handler);
-    this.memory.push({
-      rx: sock.rx,
-      rxAddress: sock.rxAddress,
-      tx: sock.sendArea,
-      txAddress: sock.txAddress,
-    });
+    this.memory.push(sock.memory);
     sock.owner.sockClosed(sock, sock.error);
   }
 
   flush(): number {
+    const arming = this.arming;
+    for (let i = 0; i < arming.length; i++) arming[i]!.arm();
+    arming.length = 0;
     const list = this.flushing;
     if (list.length === 0) return 0;
-    this.flushing = [];
+    this.flushing = this.flushed;
+    this.flushed = list;
     for (let i = 0; i < list.length; i++) {
       const sock = list[i]!;
       sock.flushListed = false;
       sock.flush();
     }
-    return list.length;
+    const count = list.length;
+    list.length = 0;
+    return count;
   }
 
   // --- connections ---
@@ -241,12 +247,16 @@ export class UringSockGroup implements SockGroup {
   private growMemory(): void {
     const { receive_bytes } = this.options;
     const one = receive_bytes + SEND_BYTES;
-    const handle = this.native.allocateMemory(one * SLAB_CONNECTIONS);
+    const handle = this.native.allocateMemory(one * SLAB_CONNECTIONS, 0);
     const buffer = this.native.attachMemory(handle);
     const address = this.native.memoryAddress(handle);
+    // The slab lives as long as the region table does: its connections' memory is used again and again.
+    const { id } = this.regions.addLocal(new Uint8Array(buffer));
     for (let i = 0; i < SLAB_CONNECTIONS; i++)
       this.memory.push({
         rx: new Uint8Array(buffer, i * one, receive_bytes),
+        rxRegion: id,
+        rxOffset: i * one,
         rxAddress: address + i * one,
         tx: new Uint32Array(buffer, i * one + receive_bytes, SEND_BYTES / 4),
         txAddress: address + i * one + receive_bytes,

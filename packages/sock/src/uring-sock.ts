@@ -9,6 +9,19 @@ const HEADER_BYTES = 64;
 const LIST_BYTES = HEADER_BYTES + PIECES_MAX * 16;
 export const SEND_BYTES = 2 * LIST_BYTES;
 
+/** Up to here the unconsumed rest moves to the area's start before the next receive, bytes. */
+const COMPACT_BYTES = 8192;
+
+/** Memory of a connection: receive area, as bytes and as a place, and send area. */
+export interface ConnectionMemory {
+  readonly rx: Uint8Array;
+  readonly rxRegion: number;
+  readonly rxOffset: number;
+  readonly rxAddress: number;
+  readonly tx: Uint32Array;
+  readonly txAddress: number;
+}
+
 /** Tags of a connection's operations. */
 export const TAG_RECEIVE = 0;
 export const TAG_SEND = 1;
@@ -26,8 +39,11 @@ export class UringSock implements Sock {
   local: SockAddress;
   peer: SockAddress;
   readonly rx: Uint8Array;
+  readonly rxRegion: number;
+  readonly rxOffset: number;
   rxStart = 0;
   rxEnd = 0;
+  rxLimit: number;
   directLeft = 0;
   txQueued = 0;
   txDone = 0;
@@ -35,11 +51,13 @@ export class UringSock implements Sock {
 
   readonly fd: number;
   readonly handler: number;
-  /** Address of the receive area, and of the send area. */
-  readonly rxAddress: number;
-  readonly txAddress: number;
-  /** The send area as words. */
+  readonly memory: ConnectionMemory;
+  /** Addresses of the receive area and of the send area; the send area as words. */
+  private readonly rxAddress: number;
+  private readonly txAddress: number;
   private readonly tx: Uint32Array;
+  /** How many hold what has been received. */
+  private holds = 0;
 
   receiving = false;
   /** No receive is under way because the area is full. */
@@ -79,7 +97,7 @@ export class UringSock implements Sock {
     group: UringSockGroup,
     fd: number,
     owner: SockOwner,
-    memory: { rx: Uint8Array; rxAddress: number; tx: Uint32Array; txAddress: number },
+    memory: ConnectionMemory,
     addresses: { local: SockAddress; peer: SockAddress },
   ) {
     this.id = id;
@@ -87,7 +105,11 @@ export class UringSock implements Sock {
     this.regions = group.regions;
     this.fd = fd;
     this.owner = owner;
+    this.memory = memory;
     this.rx = memory.rx;
+    this.rxRegion = memory.rxRegion;
+    this.rxOffset = memory.rxOffset;
+    this.rxLimit = memory.rx.length;
     this.rxAddress = memory.rxAddress;
     this.tx = memory.tx;
     this.txAddress = memory.txAddress;
@@ -107,18 +129,27 @@ export class UringSock implements Sock {
       this.group.receive(this, region.address + this.directOffset, this.directLeft);
       return;
     }
-    if (this.rxEnd === this.rx.length) {
-      if (this.rxStart === 0) {
-        this.stalled = true; // the owner must consume first
-        return;
-      }
-      this.rx.copyWithin(0, this.rxStart, this.rxEnd);
-      this.rxEnd -= this.rxStart;
-      this.rxStart = 0;
+    if (this.holds === 0) this.makeRoom();
+    const room = this.rx.length - this.rxEnd;
+    if (room === 0) {
+      this.stalled = true; // the owner must consume or release first
+      return;
     }
     this.receivingDirect = false;
     this.receiving = true;
-    this.group.receive(this, this.rxAddress + this.rxEnd, this.rx.length - this.rxEnd);
+    this.group.receive(this, this.rxAddress + this.rxEnd, Math.min(room, this.rxLimit));
+  }
+
+  /** Moves what is not consumed to the start of the area, where that is little, or the area's end is reached. */
+  private makeRoom(): void {
+    const left = this.rxEnd - this.rxStart;
+    if (this.rxStart === 0) return;
+    if (left > 0) {
+      if (left > COMPACT_BYTES && this.rxEnd < this.rx.length) return;
+      this.rx.copyWithin(0, this.rxStart, this.rxEnd);
+    }
+    this.rxStart = 0;
+    this.rxEnd = left;
   }
 
   /** A receive has ended. */
@@ -154,14 +185,27 @@ export class UringSock implements Sock {
     this.rxStart += length;
     if (this.rxStart > this.rxEnd)
       throw new RangeError(`consumed ${this.rxStart - this.rxEnd} bytes too many`);
-    if (this.rxStart === this.rxEnd && !(this.receiving && !this.receivingDirect)) {
-      this.rxStart = 0;
-      this.rxEnd = 0;
-    }
     if (this.stalled) {
       this.stalled = false;
       this.group.tell(this);
     }
+  }
+
+  holdReceived(): void {
+    this.holds++;
+  }
+
+  releaseReceived(): void {
+    this.holds--;
+    if (this.holds < 0) throw new RangeError('released more often than held');
+    if (this.holds > 0) return;
+    if (this.stalled || this.ended || this.closed) this.group.tell(this);
+    this.stalled = false;
+  }
+
+  /** True while somebody reads what has been received. */
+  get held(): boolean {
+    return this.holds > 0;
   }
 
   receiveInto(region: number, offset: number, length: number): void {
@@ -259,11 +303,6 @@ export class UringSock implements Sock {
     this.underway = 0;
     this.sent = true;
     if (this.pieces > 0) this.group.wantFlush(this);
-  }
-
-  /** The send area, to be used again. */
-  get sendArea(): Uint32Array {
-    return this.tx;
   }
 
   get allSent(): boolean {

@@ -103,6 +103,7 @@ class MallocModule {
       physical_block_size: context.physical_block_size,
       optimal_io_boundary: params.optimal_io_boundary ?? 0,
       reads_in_place: true,
+      writes_at_once: true,
     };
     try {
       return await this.bdevs.register(MODULE, spec);

@@ -52,6 +52,7 @@ export async function createNull(bdevs: BdevRegistry, params: CreateParams): Pro
     product_name: 'Null disk',
     io_types: TYPES,
     reads_in_place: true,
+    writes_at_once: true,
   });
 }
 

@@ -2,7 +2,7 @@ import type { RegionTable } from '@spdk-ts/env';
 import { CRC32C_INIT, crc32cFinalize, crc32cUpdate } from '@spdk-ts/nvme-spec';
 import type { NvmfRequest } from '../request.ts';
 
-/** CRC32C over `length` bytes of a request's data from byte `from` on. */
+/** CRC32C, by the addon where it is there, over `length` bytes of a request's data from byte `from` on. */
 export function requestDigest(
   regions: RegionTable,
   request: NvmfRequest,
@@ -10,6 +10,8 @@ export function requestDigest(
   length: number,
 ): number {
   const iovs = request.iovs;
+  if (iovs === null && regions.batchTable !== undefined)
+    return regions.crc32c(request.region, request.offset + from, length, 0);
   let crc = CRC32C_INIT;
   if (iovs === null) {
     const start = request.offset + from;

@@ -29,7 +29,8 @@ export const PDU_WAIT = -1;
  * answer is PDU_OK, an error (`pduError`) that ends the connection, or PDU_WAIT.
  *
  * Where data follows a header, the handler says where it goes: it sets {@link PduReceiver.target} (null: dropped)
- * and {@link PduReceiver.targetFrom}, and {@link PduReceiver.blocked} if the target's memory is still to come.
+ * and {@link PduReceiver.targetFrom}, and {@link PduReceiver.blocked} if the target's memory is still to come. Where
+ * the PDU is {@link PduReceiver.whole} it may set {@link PduReceiver.inPlace} instead of giving the target memory.
  */
 export interface PduHandler {
   pduHeader(type: number, view: DataView, at: number, dataLength: number): number;
@@ -41,6 +42,11 @@ export interface PduHandler {
 
 const State = { HEADER: 0, SKIP: 1, DATA: 2, DIGEST: 3, STOPPED: 4 } as const;
 
+/** A command capsule up to this part of the receive area is waited for until all of it is there. */
+const WHOLE_SHARE = 4;
+/** What is received at once while data whose place is known will follow some header, bytes. */
+const SPARING_BYTES = 1024;
+
 /** Takes PDUs out of a socket's receive area: headers are read where they lie, data goes straight to its place. */
 export class PduReceiver {
   readonly sock: Sock;
@@ -50,6 +56,12 @@ export class PduReceiver {
   targetFrom = 0;
   /** Nothing is taken from the stream before {@link resume}. */
   blocked = false;
+  /** The PDU whose header is being looked at is there with all its data, in memory that has a place. */
+  whole = false;
+  /** Set by the handler: the target's data are left where they are, and held there until it lets go of them. */
+  inPlace = false;
+  /** Large data are on their way: receive little beyond headers, so that they can go straight to their place. */
+  sparing = false;
   /** PDUs that have begun to arrive: with the bytes below, tells progress from silence. */
   pdus = 0;
 
@@ -68,6 +80,9 @@ export class PduReceiver {
   private dataDone = 0;
   private piece = 0;
   private digest = false;
+  private readonly wholeMax: number;
+  /** Bytes without which nothing can be taken. */
+  private needed = 0;
 
   constructor(sock: Sock, regions: RegionTable, rules: PduRules, handler: PduHandler) {
     this.sock = sock;
@@ -75,6 +90,7 @@ export class PduReceiver {
     this.rules = rules;
     this.handler = handler;
     this.view = viewOf(sock.rx);
+    this.wholeMax = sock.rxRegion < 0 ? 0 : sock.rx.length / WHOLE_SHARE;
   }
 
   /** True in the middle of a PDU: more bytes are due. */
@@ -126,6 +142,7 @@ export class PduReceiver {
       }
     }
     this.giveBack();
+    this.sock.rxLimit = this.sparing ? Math.max(SPARING_BYTES, this.needed) : this.sock.rx.length;
     this.running = false;
   }
 
@@ -163,6 +180,18 @@ export class PduReceiver {
     }
     // A termination request's data is a header of ours: nobody reads it.
     const dataLength = type < pduType.capsuleCmd ? 0 : pduDataLength(view, at);
+    this.needed = 0;
+    this.whole = false;
+    if (dataLength > 0 && type === pduType.capsuleCmd) {
+      const plen = pduPlen(view, at);
+      if (plen <= this.wholeMax) {
+        if (have < plen) {
+          this.needed = plen - have;
+          return false;
+        }
+        this.whole = true;
+      }
+    }
     this.target = null;
     const answer = this.handler.pduHeader(type, view, at, dataLength);
     if (answer === PDU_WAIT) {
@@ -173,7 +202,8 @@ export class PduReceiver {
     if (this.state === State.STOPPED) return true;
     this.pdus++;
     this.at += header;
-    if (dataLength > 0) this.expectData(pduPdo(view, at) - header, dataLength);
+    if (this.inPlace) this.takeInPlace(pduPdo(view, at) - header, dataLength);
+    else if (dataLength > 0) this.expectData(pduPdo(view, at) - header, dataLength);
     else if (type < pduType.capsuleCmd) this.beginSkip(pduPlen(view, at) - header, State.HEADER);
     return true;
   }
@@ -193,6 +223,26 @@ export class PduReceiver {
     if (this.target === null)
       this.beginSkip(padding + length + (digest ? PDU_DIGEST_LENGTH : 0), State.HEADER);
     else this.beginSkip(padding, State.DATA);
+  }
+
+  /** The target's data are all here, and stay here. */
+  private takeInPlace(padding: number, length: number): void {
+    const { sock } = this;
+    const request = this.target!;
+    this.inPlace = false;
+    this.target = null;
+    const from = sock.rxStart + this.at + padding;
+    this.at += padding + length;
+    request.region = sock.rxRegion;
+    request.offset = sock.rxOffset + from;
+    request.holds = true;
+    sock.holdReceived();
+    let intact = true;
+    if ((this.rules.digests & pduFlag.ddgst) !== 0) {
+      intact = requestDigest(this.regions, request, 0, length) === this.view.getUint32(from + length, true);
+      this.at += PDU_DIGEST_LENGTH;
+    }
+    this.handler.pduData(request, length, intact);
   }
 
   private beginSkip(length: number, after: number): void {

@@ -65,6 +65,7 @@ interface Pdu {
 /** What the qpair has sent, as PDUs, digests verified. */
 function sent(done = true): Pdu[] {
   transport.poll();
+  transport.flush();
   const bytes = sock.take(done);
   const pdus: Pdu[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -246,6 +247,7 @@ describe('commands', () => {
     for (let cid = 0; cid < 5; cid++) sock.feed(capsule({ opcode: FLUSH, cid }));
     for (const request of [...group.executed]) group.complete(request);
     transport.poll();
+    transport.flush();
     expect(sock.pieces.length).toBe(1);
     expect(sent().length).toBe(5);
   });
@@ -349,6 +351,7 @@ describe('commands', () => {
     for (let cid = 0; cid < 8; cid++) sock.feed(capsule({ opcode: FLUSH, cid }));
     group.complete(group.executed[0]!);
     transport.poll();
+    transport.flush();
     sock.feed(capsule({ opcode: FLUSH, cid: 100 }));
     expect(sock.closed).toBe(false);
     expect(group.executed.length).toBe(7);
@@ -678,6 +681,7 @@ describe('the end', () => {
     sock.feed(capsule({ opcode: FLUSH, cid: 1 }));
     group.complete(executing());
     transport.poll();
+    transport.flush();
     later(1);
     later(defaultTcpTimeouts.send - 1);
     expect(sock.closed).toBe(false);

@@ -43,6 +43,9 @@ export const TcpState = {
   ENDED: 5,
 } as const;
 
+/** Data of this many bytes and more go straight from the socket to their place. */
+const LARGE_BYTES = 32 * 1024;
+
 /** Words of a submission queue entry, and where it begins in its capsule. */
 const SQE_WORDS = 16;
 const SQE_AT = 8;
@@ -78,6 +81,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   /** Commands that there is memory for headers for. */
   private depth = 0;
   private readonly dataDeadlines: DataDeadlines;
+  /** Commands with much data that the host was asked for. */
+  private largeExpected = 0;
 
   constructor(
     id: number,
@@ -241,6 +246,10 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     this.receiver.target = request;
     this.receiver.targetFrom = 0;
     request.state = RequestState.RECEIVING_CAPSULE;
+    if (request.at_once && this.receiver.whole) {
+      this.receiver.inPlace = true;
+      return;
+    }
     if (this.group.allocate(request, request.length, memoryGranted)) return;
     request.state = RequestState.NEED_CAPSULE_BUFFER;
     this.receiver.blocked = true;
@@ -256,6 +265,10 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   private sendR2t(request: NvmfRequest): void {
     request.state = RequestState.AWAITING_DATA;
     this.dataDeadlines.set(request, this.group.reactor.now);
+    if (request.length >= LARGE_BYTES) {
+      this.largeExpected++;
+      this.receiver.sparing = true;
+    }
     this.sender!.r2t(request);
     this.wantSend();
   }
@@ -299,6 +312,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     // The command fails once all of its data is there: until then the host goes on sending it.
     if (!intact) request.status = DIGEST_WRONG;
     if (request.received < request.length) return;
+    if (request.state === RequestState.AWAITING_DATA && request.length >= LARGE_BYTES)
+      this.receiver.sparing = --this.largeExpected > 0;
     if (request.status !== 0) this.fail(request, request.status);
     else if (request.abortRequested) this.fail(request, ABORTED);
     else this.execute(request);
@@ -318,6 +333,11 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   // What the controller asks for.
 
   sendCompletion(request: NvmfRequest): void {
+    if (request.holds) {
+      request.holds = false;
+      request.region = -1;
+      this.sock.releaseReceived();
+    }
     if (this.state !== TcpState.RUNNING) {
       // Memory that the socket may still send from is only reused once it is closed.
       if (this.state === TcpState.CLOSED) {

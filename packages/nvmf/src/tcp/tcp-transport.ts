@@ -131,12 +131,14 @@ export class TcpTransport implements NvmfTransport, HubMember {
   }
 
   poll(): number {
-    let work = this.socks.poll();
+    return this.socks.poll();
+  }
+
+  flush(): number {
     const unsent = this.unsent;
     for (let i = 0; i < unsent.length; i++) unsent[i]!.pushSends();
     unsent.length = 0;
-    work += this.socks.flush();
-    return work;
+    return this.socks.flush();
   }
 
   /** For queue pairs: there is something to send by the end of the iteration. */
@@ -262,6 +264,7 @@ export class TcpTransport implements NvmfTransport, HubMember {
         'nvmf_tcp_drain',
         () => {
           this.poll();
+          this.flush();
           if (this.qpairs.size > 0 && this.reactor.now < deadline) return 0;
           poller.unregister();
           resolve();
