@@ -88,7 +88,7 @@ export class Guest {
   #over = false;
 
   private constructor(folder: string, options: GuestOptions) {
-    const seconds = options.seconds ?? 180;
+    const seconds = options.seconds ?? 480;
     this.folder = folder;
     this.#scripts = options.scripts;
     this.#hostErrors = options.scripts.map(() => []);

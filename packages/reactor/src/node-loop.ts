@@ -12,9 +12,12 @@ export const reactorModes: readonly ReactorMode[] = ['adaptive', 'poll', 'interr
 /** How long an adaptive reactor spins without work before it sleeps. */
 const SPIN_TICKS = 200 * TICKS_PER_US;
 /** How long a busy reactor may keep Node's event loop waiting. */
-const TURN_TICKS = 200 * TICKS_PER_US;
-/** Iterations between two looks at the clock for the turn's end. */
-const BURST = 8;
+const TURN_TICKS = 400 * TICKS_PER_US;
+/**
+ * How long a turn goes on looking for work before it lets the event loop look, where work comes through the ring:
+ * a round of the event loop costs a few µs, an answer that is due in between would be late by that.
+ */
+const LINGER_TICKS = 20 * TICKS_PER_US;
 /** setTimeout's longest delay. */
 const LONGEST_SLEEP_MS = 0x7fff_ffff;
 
@@ -95,17 +98,19 @@ export class NodeLoop {
     const reactor = this.reactor;
     const start = reactor.clock.now();
     this.state[STATE_HEARTBEAT_MS] = (start / TICKS_PER_MS) & 0x7fff_ffff;
+    const linger = this.ring === null || this.mode === 'interrupt' ? 0 : LINGER_TICKS;
     let now = start;
+    let busyAt = start;
     let work = this.iterate(now);
-    let total = work;
-    while (work > 0 && now - start < TURN_TICKS) {
-      for (let i = 0; i < BURST && work > 0; i++) {
-        now = reactor.clock.now();
-        work = this.iterate(now);
-        total += work;
-      }
+    let worked = work > 0;
+    while ((work > 0 || now - busyAt < linger) && now - start < TURN_TICKS) {
+      now = reactor.clock.now();
+      work = this.iterate(now);
+      if (work === 0) continue;
+      busyAt = now;
+      worked = true;
     }
-    if (total > 0) this.idleSince = now;
+    if (worked) this.idleSince = busyAt;
     if (work === 0 && this.mayStaySleeping(now)) return;
     setImmediate(this.turn);
   };

@@ -70,6 +70,9 @@ export class UringSockGroup implements SockGroup {
   private readonly memory: ConnectionMemory[] = [];
   /** Addresses of memory that is sent from without being a region. */
   private readonly addresses = new WeakMap<ArrayBufferLike, number>();
+  /** What was asked for last. */
+  private lastBytes: Uint8Array | null = null;
+  private lastAddress = 0;
   private ids = 0;
 
   constructor(reactor: Reactor, native: Native, ring: Uring, options: SockOptions = defaultSockOptions) {
@@ -86,6 +89,14 @@ export class UringSockGroup implements SockGroup {
 
   /** Address of the first byte of a view. */
   addressOf(bytes: Uint8Array): number {
+    if (bytes !== this.lastBytes) {
+      this.lastAddress = this.lookUpAddress(bytes);
+      this.lastBytes = bytes;
+    }
+    return this.lastAddress;
+  }
+
+  private lookUpAddress(bytes: Uint8Array): number {
     let start = this.addresses.get(bytes.buffer);
     if (start === undefined) {
       start = this.native.addressOf(new Uint8Array(bytes.buffer));
