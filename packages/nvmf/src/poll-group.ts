@@ -139,7 +139,7 @@ export class NvmfPollGroup {
     const { qpair } = request;
     if (request.opcode !== nvmOpcode.write || qpair.qid <= 0 || qpair.controller === null) return;
     const ns = qpair.controller.subsystem.find(request.nsid);
-    request.at_once = ns !== null && ns.writes_at_once;
+    request.at_once = ns?.writes_at_once === true;
   }
 
   /**
