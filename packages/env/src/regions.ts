@@ -13,6 +13,7 @@ export interface Region {
 
 /** Ids below this are the reactors' own buffer regions: the reactor's index. */
 export const FIRST_SHARED_REGION = 1024;
+const PAGE_BYTES = 4096;
 /** Upper bound of ids: a limit on what a process registers at once. */
 export const MAX_REGIONS = 65_536;
 
@@ -20,6 +21,9 @@ export const MAX_REGIONS = 65_536;
 export class RegionTable {
   private readonly regions: (Region | undefined)[] = [];
   private readonly views: Uint8Array[] = [];
+  /** Bytes from the last page boundary to each region's first byte. */
+  private readonly skews: number[] = [];
+  private readonly removal: ((id: number) => void)[] = [];
   private static readonly empty = new Uint8Array(0);
   /** The same regions as the addon knows them, for {@link Batch}; undefined without the addon. */
   readonly batchTable: unknown = native?.batchTable();
@@ -31,10 +35,14 @@ export class RegionTable {
     if (!Number.isInteger(id) || id < 0 || id >= MAX_REGIONS)
       throw new RangeError(`region id ${id} is not in 0 … ${MAX_REGIONS - 1}`);
     if (this.regions[id] !== undefined) throw new RangeError(`region id ${id} is in use`);
-    while (this.views.length <= id) this.views.push(RegionTable.empty);
+    while (this.views.length <= id) {
+      this.views.push(RegionTable.empty);
+      this.skews.push(0);
+    }
     const region = { id, bytes, address };
     this.regions[id] = region;
     this.views[id] = bytes;
+    this.skews[id] = address % PAGE_BYTES;
     native?.batchRegion(this.batchTable, id, bytes);
     return region;
   }
@@ -45,9 +53,25 @@ export class RegionTable {
   }
 
   remove(id: number): void {
+    for (const listener of this.removal) listener(id);
     this.regions[id] = undefined;
     native?.batchRegion(this.batchTable, id, null);
     if (id < this.views.length) this.views[id] = RegionTable.empty;
+  }
+
+  /** Calls `listener` when a region is being removed: its memory may be gone afterwards. */
+  onRemove(listener: (id: number) => void): void {
+    this.removal.push(listener);
+  }
+
+  /** True if a place's address is a multiple of `mask` + 1, a power of two up to a page. */
+  aligned(id: number, offset: number, mask: number): boolean {
+    return ((this.skews[id]! + offset) & mask) === 0;
+  }
+
+  /** The address of a place: 0 and up where addresses are not known. */
+  address(id: number, offset: number): number {
+    return this.regions[id]!.address + offset;
   }
 
   get(id: number): Region | undefined {

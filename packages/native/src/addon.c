@@ -98,6 +98,8 @@ NAPI_MODULE_INIT() {
   crc32c_select();
   define_thread(env, exports);
   define_file(env, exports);
+  define_file_range(env, exports);
+  define_aio(env, exports);
   define_memory(env, exports);
   define_ring(env, exports);
   define_net(env, exports);

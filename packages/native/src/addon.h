@@ -35,6 +35,8 @@ void set_number(napi_env env, napi_value object, const char *name, double value)
 
 void define_thread(napi_env env, napi_value exports);
 void define_file(napi_env env, napi_value exports);
+void define_file_range(napi_env env, napi_value exports);
+void define_aio(napi_env env, napi_value exports);
 void define_memory(napi_env env, napi_value exports);
 void define_ring(napi_env env, napi_value exports);
 void define_net(napi_env env, napi_value exports);

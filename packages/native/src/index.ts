@@ -70,6 +70,28 @@ export interface Native {
   setDirect(fd: number, on: number): boolean;
   /** Logical block size and bytes of a block device, null for anything else. */
   blockDevice(fd: number): { logical_block_size: number; bytes: number } | null;
+  /** Gives up what lockFile took, for every copy of the descriptor. */
+  unlockFile(fd: number): void;
+  /** fallocate(mode) of a range, bytes: 0, or a negative errno. Blocks. */
+  allocateFile(fd: number, mode: number, offset: number, length: number): number;
+  /**
+   * What O_DIRECT asks of addresses (`memory`) and of offsets and lengths (`offset`), bytes; 0: there is no direct
+   * I/O. Null where the kernel or the file system does not tell.
+   */
+  directAlignment(fd: number): { memory: number; offset: number } | null;
+
+  /**
+   * io_setup. `ring` is the kernel's own: eight words (the third is the head, the fourth the tail), then events of
+   * four 64-bit numbers (data, iocb, result, second result).
+   */
+  aioSetup(entries: number): { readonly context: unknown; readonly ring: ArrayBuffer };
+  /**
+   * io_submit of the iocbs (64 bytes each) whose numbers are order[0 … count). Returns how many were taken, or the
+   * negative errno of the first.
+   */
+  aioSubmit(context: unknown, iocbs: ArrayBufferView, order: Uint32Array, count: number): number;
+  /** io_destroy: waits for what is under way; views of the ring are empty afterwards. */
+  aioDestroy(context: unknown): void;
 
   /**
    * Reserves zeroed memory that is committed as it is touched; `huge` is 1 for pages of 2 MiB where the kernel has

@@ -78,4 +78,52 @@ describe.skipIf(native === null)('the addon', () => {
     closeSync(second);
     rmSync(path);
   });
+
+  it('does AIO: what is submitted is found in the ring; a destroyed ring has no elements', () => {
+    const path = join(tmpdir(), `native-test-aio-${process.pid}`);
+    writeFileSync(path, Buffer.from('0123456789abcdef'));
+    const fd = openSync(path, 'r');
+    const { context, ring } = addon.aioSetup(4);
+    const words = new Uint32Array(ring);
+    const memory = new Uint8Array(new ArrayBuffer(4096));
+    const iocbs = new Uint32Array(new ArrayBuffer(128));
+    const address = addon.addressOf(memory);
+    // data (2 words), key and flags, opcode PREAD 0, descriptor, buffer, bytes, offset
+    iocbs.set([7, 0, 0, 0, 0, fd, address >>> 0, Math.floor(address / 2 ** 32), 6, 0, 10, 0], 16);
+    const order = new Uint32Array([1]);
+    expect(addon.aioSubmit(context, iocbs, order, 1)).toBe(1);
+    while (words[2] === words[3]);
+    expect([words[8], words[12], Buffer.from(memory.subarray(0, 6)).toString()]).toEqual([7, 6, 'abcdef']);
+    order[0] = 2;
+    expect(() => addon.aioSubmit(context, iocbs, order, 1)).toThrow('does not exist');
+    expect(() => addon.aioSubmit(context, iocbs, order, 5)).toThrow(RangeError);
+    expect(() => addon.aioSubmit({}, iocbs, order, 1)).toThrow(TypeError);
+    order[0] = 0;
+    iocbs[5] = 99_999;
+    expect(addon.aioSubmit(context, iocbs, order, 1)).toBe(-9);
+    addon.aioDestroy(context);
+    expect(words.length).toBe(0);
+    expect(() => addon.aioSubmit(context, iocbs, order, 1)).toThrow('not destroyed');
+    closeSync(fd);
+    rmSync(path);
+  });
+
+  it('allocates ranges of files, tells what direct I/O asks for, and gives locks up', () => {
+    const path = join(tmpdir(), `native-test-range-${process.pid}`);
+    writeFileSync(path, Buffer.alloc(8192, 1));
+    const fd = openSync(path, 'r+');
+    expect(addon.allocateFile(fd, 3, 4096, 4096)).toBe(0);
+    expect([readFileSync(path)[4095], readFileSync(path)[4096]]).toEqual([1, 0]);
+    expect(addon.allocateFile(fd, 0x7000, 0, 1)).toBeLessThan(0);
+    const alignment = addon.directAlignment(fd);
+    if (alignment !== null) expect(Object.keys(alignment)).toEqual(['memory', 'offset']);
+    const copy = openSync(path, 'r+');
+    expect(addon.lockFile(fd)).toBe(true);
+    expect(addon.lockFile(copy)).toBe(false);
+    addon.unlockFile(fd);
+    expect(addon.lockFile(copy)).toBe(true);
+    closeSync(fd);
+    closeSync(copy);
+    rmSync(path);
+  });
 });

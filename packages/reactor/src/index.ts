@@ -5,7 +5,7 @@ export { IoChannel, IoDevice } from './io-channel.ts';
 export { LocalHost, type LocalHostOptions } from './local-host.ts';
 export { NodeLoop, type ReactorMode, reactorModes } from './node-loop.ts';
 export { Poller, type PollerState, type PollFunction } from './poller.ts';
-export { type MessageHandler, Reactor, type ReactorParts } from './reactor.ts';
+export { type MessageHandler, Reactor, type ReactorParts, type Sleeper } from './reactor.ts';
 export type {
   PollerStats,
   ReactorStats,
@@ -14,5 +14,12 @@ export type {
   ThreadStats,
 } from './statistics.ts';
 export { Thread } from './thread.ts';
-export { defaultUring, Uring, type UringHandler, UringOp, type UringOptions } from './uring.ts';
+export {
+  defaultUring,
+  FIXED_FILE,
+  Uring,
+  type UringHandler,
+  UringOp,
+  type UringOptions,
+} from './uring.ts';
 export { WorkerHost, type WorkerHostOptions } from './worker-host.ts';

@@ -7,11 +7,14 @@ import {
   Random,
   RegionTable,
 } from '@spdk-ts/env';
+import { native, nativeUnavailable } from '@spdk-ts/native';
+import { allocateBuffers } from './buffer-memory.ts';
 import { RemoteError } from './call-link.ts';
 import type { ControlService, ReactorPlugin } from './control-link.ts';
 import type { ReactorHost, ReactorInfo } from './host.ts';
 import { Reactor } from './reactor.ts';
 import { callService, startServices } from './reactor-service.ts';
+import { Uring } from './uring.ts';
 
 const RING_CAPACITY = 256;
 
@@ -20,6 +23,8 @@ export interface LocalHostOptions {
   readonly clock: Clock;
   readonly seed?: number;
   readonly pool?: BufferPoolOptions;
+  /** Each reactor has an io_uring, entered once in each {@link LocalHost.poll}. Throws where there can be none. */
+  readonly uring?: boolean;
   readonly plugins: readonly ReactorPlugin[];
 }
 
@@ -48,7 +53,7 @@ export class LocalHost implements ReactorHost {
       if (reactor.index === 0) reactor.createThread('app_thread');
       await startServices(reactor, options.plugins, {
         tid: 0,
-        uringUnavailable: 'reactors that share a thread have none',
+        uringUnavailable: reactor.ring === null ? 'reactors that share a thread have none' : '',
         sleeps: () => false,
         setMode: () => {},
         delay: async () => {
@@ -71,8 +76,10 @@ export class LocalHost implements ReactorHost {
     let threadIds = 0;
     this.local = indices.map((index) => {
       const regions = new RegionTable();
-      const memory = new Uint8Array(new SharedArrayBuffer(BufferPool.size(pool)));
+      const memory = allocateBuffers(pool);
       regions.add(index, memory);
+      if (options.uring && native === null) throw new Error(`no io_uring: the addon is ${nativeUnavailable}`);
+      const ring = options.uring ? new Uring(native!, () => {}, regions) : null;
       const serve = async (service: string, method: string, params: unknown): Promise<unknown> => {
         const fn = this.services.get(service)?.[method];
         if (fn === undefined) throw new Error(`the control thread has no ${service}.${method}`);
@@ -86,6 +93,7 @@ export class LocalHost implements ReactorHost {
         random: new Random((options.seed ?? 1) + index),
         regions,
         buffers: new BufferPool(index, memory, pool),
+        ring,
         control: { call: serve, notify: (s, m, p) => void serve(s, m, p) },
         inbound: rings.map((row) => row[index]),
         outbound: rings[index]!,
@@ -99,7 +107,10 @@ export class LocalHost implements ReactorHost {
   /** One iteration of every reactor. Returns the work done. */
   poll(): number {
     let work = 0;
-    for (const reactor of this.local) work += reactor.pollOnce(this.clock.now());
+    for (const reactor of this.local) {
+      if (reactor.ring !== null) work += reactor.ring.enter();
+      work += reactor.pollOnce(this.clock.now());
+    }
     return work;
   }
 

@@ -85,6 +85,7 @@ export class NodeLoop {
 
   private setAwake(): void {
     if (this.ring?.armed) this.ring.disarmSleep();
+    this.reactor.disarmSleepers();
     if (this.timer !== null) {
       clearTimeout(this.timer);
       this.timer = null;
@@ -131,7 +132,8 @@ export class NodeLoop {
     if (due_ms <= 0) return false;
     // Announce the sleep first, then look again: a sender looks at the announcement after it has pushed.
     Atomics.store(this.state, STATE_SLEEPING, ASLEEP);
-    if (reactor.hasPending || this.ring?.armSleep()) {
+    if (reactor.hasPending || reactor.armSleepers() || this.ring?.armSleep()) {
+      reactor.disarmSleepers();
       Atomics.store(this.state, STATE_SLEEPING, AWAKE);
       return false;
     }

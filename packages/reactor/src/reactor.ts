@@ -12,6 +12,14 @@ const RING_BATCH = 64;
 /** A handler of one kind of ring message; `message[0]` is the kind, the arguments follow. */
 export type MessageHandler = (message: Float64Array, fromReactor: number) => void;
 
+/** Something beside the rings that completes while the reactor sleeps. */
+export interface Sleeper {
+  /** Before a sleep: from now on a completion calls {@link Reactor.wake}. True if there is work already. */
+  armSleep(): boolean;
+  /** After a sleep, or after one that did not come about: also if it was not armed. */
+  disarmSleep(): void;
+}
+
 /** What a reactor is made of: handed in, so that a simulator can hand in its own. */
 export interface ReactorParts {
   /** Position among the process's reactors, 0 first. */
@@ -63,6 +71,8 @@ export class Reactor {
   idle_ticks = 0;
   /** The thread's io_uring, or null on the portable path. */
   readonly ring: Uring | null;
+  /** Who has to be armed before a sleep, beside the ring. */
+  readonly sleepers: Sleeper[] = [];
   /** Called by {@link wake}: ends a sleep of the loop that drives this reactor. */
   onWake: (() => void) | null = null;
 
@@ -100,6 +110,26 @@ export class Reactor {
     const thread = new Thread(this, this.parts.nextThreadId(), name, cpumask);
     this.threadList = [...this.threadList, thread];
     return thread;
+  }
+
+  addSleeper(sleeper: Sleeper): void {
+    this.sleepers.push(sleeper);
+  }
+  removeSleeper(sleeper: Sleeper): void {
+    this.sleepers.splice(this.sleepers.indexOf(sleeper), 1);
+  }
+
+  /** Before a sleep: arms all of them. True, and none is armed, if one has work. */
+  armSleepers(): boolean {
+    for (const sleeper of this.sleepers) {
+      if (!sleeper.armSleep()) continue;
+      this.disarmSleepers();
+      return true;
+    }
+    return false;
+  }
+  disarmSleepers(): void {
+    for (const sleeper of this.sleepers) sleeper.disarmSleep();
   }
 
   /** For Thread only: its exit is complete. */

@@ -1,9 +1,16 @@
+import type { RegionTable } from '@spdk-ts/env';
 import type { Native } from '@spdk-ts/native';
+import { UringBuffers } from './uring-buffers.ts';
+import { UringFiles } from './uring-files.ts';
 
 /** Opcodes of the submission queue entries used here (linux/io_uring.h). */
 export const UringOp = {
   NOP: 0,
+  READV: 1,
+  WRITEV: 2,
   FSYNC: 3,
+  READ_FIXED: 4,
+  WRITE_FIXED: 5,
   POLL_ADD: 6,
   SENDMSG: 9,
   TIMEOUT: 11,
@@ -17,6 +24,9 @@ export const UringOp = {
   SEND: 26,
   RECV: 27,
 } as const;
+
+/** Set in the opcode given to {@link Uring.prepare}: the descriptor is a place in the table of registered files. */
+export const FIXED_FILE = 1 << 8;
 
 const SETUP_TASKRUN_FLAG = 1 << 9;
 const SETUP_SINGLE_ISSUER = 1 << 12;
@@ -55,6 +65,10 @@ export class Uring {
   /** The submission queue entries as words; an entry begins at what {@link prepare} returns. */
   readonly words: Uint32Array;
   readonly eventFd: number;
+  /** The table of registered files. */
+  readonly files: UringFiles;
+  /** The table of registered memory. */
+  readonly buffers: UringBuffers;
   /** True while a sleep is prepared or under way. */
   armed = false;
   /** Calls of io_uring_enter, for statistics. */
@@ -77,8 +91,16 @@ export class Uring {
   private readonly handlers: UringHandler[] = [];
   private readonly freeHandlers: number[] = [];
 
-  /** Throws an Error with the errno as its code where the kernel, a sysctl or seccomp does not allow it. */
-  constructor(native: Native, onWake: () => void, options: UringOptions = defaultUring) {
+  /**
+   * `regions`: whose memory can be registered. Throws an Error with the errno as its code where the kernel, a
+   * sysctl or seccomp does not allow a ring.
+   */
+  constructor(
+    native: Native,
+    onWake: () => void,
+    regions: RegionTable | null = null,
+    options: UringOptions = defaultUring,
+  ) {
     this.native = native;
     const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG;
     let ring: ReturnType<Native['ringSetup']>;
@@ -107,6 +129,8 @@ export class Uring {
     if (status < 0)
       throw Object.assign(new Error(`io_uring_register(EVENTFD): ${status}`), { code: String(-status) });
     this.watch = native.ringWatch(this.eventFd, onWake);
+    this.files = new UringFiles(native, this.fd);
+    this.buffers = new UringBuffers(native, this.fd, regions);
   }
 
   /** A number for a handler, to be given with each entry. */

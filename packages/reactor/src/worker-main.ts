@@ -34,11 +34,15 @@ export interface ReactorWorkerData {
 }
 
 /** The reactor's ring, or why it has none. */
-function openRing(data: ReactorWorkerData, onWake: () => void): { ring: Uring | null; why: string } {
+function openRing(
+  data: ReactorWorkerData,
+  regions: RegionTable,
+  onWake: () => void,
+): { ring: Uring | null; why: string } {
   if (data.uring === null) return { ring: null, why: 'switched off' };
   if (native === null) return { ring: null, why: `needs the native addon, which is ${nativeUnavailable}` };
   try {
-    return { ring: new Uring(native, onWake, data.uring), why: '' };
+    return { ring: new Uring(native, onWake, regions, data.uring), why: '' };
   } catch (error) {
     return { ring: null, why: explainRefusal(error as Error & { code?: string }) };
   }
@@ -77,7 +81,7 @@ async function main(): Promise<void> {
   regions.add(data.index, memory);
 
   let reactor: Reactor;
-  const { ring, why: uringUnavailable } = openRing(data, () => reactor.wake());
+  const { ring, why: uringUnavailable } = openRing(data, regions, () => reactor.wake());
   const link = new CallLink(parentPort as CallPort, (service, method, params) => {
     reactor.wake(); // a call may give pollers work, and one that takes too long must not look like sleep
     return callService(reactor, service, method, params);
