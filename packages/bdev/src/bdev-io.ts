@@ -71,6 +71,12 @@ export class BdevIo {
   emulation: Emulation | null = null;
   /** For the layer: it ends without the module having seen it. */
   unstarted = false;
+  /** For the layer: a buffer of the pool stands in for data that are not aligned for the module; where those are. */
+  bounced = false;
+  bounceBuffer = -1;
+  bouncedRegion = -1;
+  bouncedOffset = 0;
+  bouncedIovs: IoVec | null = null;
 
   constructor(index: number) {
     this.index = index;

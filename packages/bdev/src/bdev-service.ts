@@ -1,3 +1,4 @@
+import { allocateSharedMemory, attachSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import type { Reactor, ReactorService, Thread } from '@spdk-ts/reactor';
 import { BdevChannel } from './channel.ts';
 import type { BdevDescription } from './description.ts';
@@ -116,7 +117,10 @@ export class BdevService implements DeviceParts {
     this.pool = new Int32Array(pool);
     if (this.zeroRegion >= 0) return;
     this.zeroRegion = zeroRegion;
-    this.reactor.regions.add(zeroRegion, new Uint8Array(ZERO_BYTES));
+    // Memory of its own, not of the heap: it is aligned for any device.
+    const memory = allocateSharedMemory(ZERO_BYTES);
+    this.reactor.regions.add(zeroRegion, attachSharedMemory(memory));
+    releaseSharedMemory(memory);
   }
 
   private create(description: BdevDescription): void {

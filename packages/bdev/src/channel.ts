@@ -2,6 +2,7 @@ import type { IoChannel, Poller, Reactor, Thread } from '@spdk-ts/reactor';
 import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
 import type { BdevDevice } from './device.ts';
 import { Emulation, emulates } from './emulation.ts';
+import { copyFromIo, copyToIo } from './gather.ts';
 import type { Histogram } from './histogram.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
@@ -22,6 +23,7 @@ const NOMEM = 4;
 /** Why completion takes the long way, beside NOMEM and FROZEN. */
 const HISTOGRAM = 8;
 const UNSTARTED = 16;
+const BOUNCED = 32;
 
 const WITH_DATA = (1 << IoType.READ) | (1 << IoType.WRITE) | (1 << IoType.COMPARE);
 
@@ -41,7 +43,8 @@ export class BdevChannel {
   private readonly module: ModuleChannel;
   private readonly context: ThreadContext;
   private readonly types: number;
-  private readonly alignment: number;
+  /** Low bits of a place's address that must be 0 for the module. */
+  private readonly alignmentMask: number;
   private readonly in_place: boolean;
   /** What the thread holds of this channel. */
   private held: IoChannel<BdevChannel> | null = null;
@@ -56,7 +59,9 @@ export class BdevChannel {
   private resets = 0;
   /** A set of FROZEN, REMOVED, NOMEM. */
   private gate = 0;
-  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED. */
+  /** I/Os that a buffer stands in for: see {@link bounce}. */
+  private bouncing = 0;
+  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED, BOUNCED. */
   private after = 0;
   private histogram: Histogram | null = null;
 
@@ -74,7 +79,7 @@ export class BdevChannel {
     this.block_size = description.block_size;
     this.num_blocks = description.num_blocks;
     this.types = description.io_types;
-    this.alignment = 2 ** description.required_alignment;
+    this.alignmentMask = 2 ** description.required_alignment - 1;
     this.in_place = description.reads_in_place;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
@@ -105,9 +110,10 @@ export class BdevChannel {
 
   /**
    * Submits an I/O that was set up by hand (type, offset_blocks, num_blocks, region/offset/length or iovs, owner,
-   * ownerIndex). Returns 0, or a negative errno (EINVAL: range, length, place or alignment; EPERM: not writable;
-   * ENOTSUP; ENODEV: the bdev is being removed); the I/O then was not started and stays the caller's. The callback
-   * never runs inside. A completed I/O may be submitted again without freeing it first.
+   * ownerIndex). Returns 0, or a negative errno (EINVAL: range, length or place; EPERM: not writable; ENOTSUP;
+   * ENODEV: the bdev is being removed); the I/O then was not started and stays the caller's. The callback never runs
+   * inside. A completed I/O may be submitted again without freeing it first. Data that are not aligned as the bdev
+   * requires go through a buffer of the pool, and so may not be longer than its largest (EINVAL).
    */
   submit(io: BdevIo): number {
     const type = io.type;
@@ -119,12 +125,13 @@ export class BdevChannel {
     if (!this.inRange(io.offset_blocks, blocks)) return Errno.EINVAL;
     const bytes = blocks * this.block_size;
     if (io.region < 0) io.length = bytes;
-    else if (
-      io.length !== bytes ||
-      (this.alignment > 1 && io.offset % this.alignment !== 0) ||
-      !this.reactor.regions.contains(io.region, io.offset, bytes)
-    )
+    else if (io.length !== bytes || !this.reactor.regions.contains(io.region, io.offset, bytes))
       return Errno.EINVAL;
+    else if (
+      this.alignmentMask !== 0 &&
+      !this.reactor.regions.aligned(io.region, io.offset, this.alignmentMask)
+    )
+      return this.submitOther(io);
     if ((this.types & (1 << type)) === 0) return this.refusal(type);
     this.start(io);
     return 0;
@@ -173,41 +180,83 @@ export class BdevChannel {
     const wants_place = type === IoType.READ && io.iovs === null && io.region < 0;
     if (has_data && !wants_place && !this.dataValid(io)) return Errno.EINVAL;
     const bytes = io.num_blocks * this.block_size;
-    if (wants_place && !this.in_place && bytes > this.reactor.buffers.max_bytes) return Errno.EINVAL;
+    const from_module = (this.types & (1 << type)) !== 0;
+    const bounces =
+      this.alignmentMask !== 0 && has_data && !wants_place && from_module && !this.dataAligned(io);
+    const needs_buffer = bounces || (wants_place && !this.in_place);
+    if (needs_buffer && bytes > this.reactor.buffers.max_bytes) return Errno.EINVAL;
     io.status = IoStatus.PENDING;
     io.submitted_at = this.reactor.now;
     if ((this.gate & FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
     else if (io.num_blocks === 0 && type !== IoType.FLUSH) this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.COPY && io.offset_blocks === io.src_offset_blocks)
       this.finishUnstarted(io, IoStatus.SUCCESS);
-    else if ((this.types & (1 << type)) === 0) this.emulate(io);
+    else if (!from_module) this.emulate(io);
     else if (wants_place) this.findPlace(io, bytes);
+    else if (bounces) this.bounce(io, bytes);
     else this.startOrQueue(io);
     return 0;
   }
 
-  /** True if the pieces lie in registered memory, are aligned and add up to the I/O's length. */
+  /** True if the pieces lie in registered memory and add up to the I/O's length. */
   private dataValid(io: BdevIo): boolean {
     const regions = this.reactor.regions;
     const bytes = io.num_blocks * this.block_size;
     const iovs = io.iovs;
     if (iovs === null)
-      return (
-        io.region >= 0 &&
-        io.length === bytes &&
-        io.offset % this.alignment === 0 &&
-        regions.contains(io.region, io.offset, bytes)
-      );
+      return io.region >= 0 && io.length === bytes && regions.contains(io.region, io.offset, bytes);
     let total = 0;
     for (let i = 0; i < iovs.count; i++) {
       const offset = iovs.offset[i]!;
       const length = iovs.length[i]!;
       if (iovs.region[i]! < 0 || !regions.contains(iovs.region[i]!, offset, length)) return false;
-      if (offset % this.alignment !== 0 || (this.alignment > 1 && length % this.alignment !== 0))
-        return false;
       total += length;
     }
     return total === bytes;
+  }
+
+  /** True if the module can work on the data where they are. */
+  private dataAligned(io: BdevIo): boolean {
+    const regions = this.reactor.regions;
+    const mask = this.alignmentMask;
+    const iovs = io.iovs;
+    if (iovs === null) return regions.aligned(io.region, io.offset, mask);
+    for (let i = 0; i < iovs.count; i++) {
+      if (!regions.aligned(iovs.region[i]!, iovs.offset[i]!, mask)) return false;
+      if ((iovs.length[i]! & mask) !== 0) return false;
+    }
+    return true;
+  }
+
+  /** Lets a buffer of the pool stand in for data that are not aligned for the module. */
+  private bounce(io: BdevIo, bytes: number): void {
+    io.bounced = true;
+    io.bouncedRegion = io.region;
+    io.bouncedOffset = io.offset;
+    io.bouncedIovs = io.iovs;
+    io.length = bytes;
+    this.bouncing++;
+    this.after |= BOUNCED;
+    const buffer = this.context.buffersWanted ? -1 : this.reactor.buffers.get(bytes);
+    if (buffer < 0) this.context.queueForBuffer(io);
+    else this.startWithBuffer(io, buffer);
+  }
+
+  /** Puts a bounced I/O's own data back in their place, and a read's where they belong. */
+  private unbounce(io: BdevIo): void {
+    const buffer = io.bounceBuffer;
+    const { region } = this.reactor.buffers;
+    io.bounced = false;
+    io.region = io.bouncedRegion;
+    io.offset = io.bouncedOffset;
+    io.iovs = io.bouncedIovs;
+    io.bouncedIovs = null;
+    io.bounceBuffer = -1;
+    if (--this.bouncing === 0) this.after &= ~BOUNCED;
+    if (buffer < 0) return;
+    if (io.type === IoType.READ && io.status === IoStatus.SUCCESS)
+      copyToIo(this.device.memory, io, 0, region, buffer, io.length);
+    this.reactor.buffers.put(buffer);
   }
 
   /** Ends an I/O that the module never sees. */
@@ -249,11 +298,16 @@ export class BdevChannel {
     else this.startWithBuffer(io, buffer);
   }
 
-  /** For the context: a read has its buffer. */
+  /** For the context: an I/O that waited for a buffer has it. */
   startWithBuffer(io: BdevIo, buffer: number): void {
+    if (io.bounced) {
+      if (io.type !== IoType.READ)
+        copyFromIo(this.device.memory, io, 0, this.reactor.buffers.region, buffer, io.length);
+      io.iovs = null;
+      io.bounceBuffer = buffer;
+    } else io.ownBuffer = buffer;
     io.region = this.reactor.buffers.region;
     io.offset = buffer;
-    io.ownBuffer = buffer;
     this.startOrQueue(io);
   }
 
@@ -297,6 +351,7 @@ export class BdevChannel {
   }
 
   private finishOther(io: BdevIo, ticks: number): void {
+    if (io.bounced) this.unbounce(io);
     if (io.unstarted) {
       io.unstarted = false;
       if (--this.unstarted === 0) this.after &= ~UNSTARTED;

@@ -68,9 +68,9 @@ export class UringBuffers {
     if (!this.usable) return -1;
     const bytes = this.regions!.bytes(region);
     while (this.chunks.length <= region) this.chunks.push(undefined);
-    const chunks = (this.chunks[region] ??= new Int32Array(Math.ceil(bytes.length / CHUNK_BYTES)).fill(
-      UNKNOWN,
-    ));
+    const known = this.chunks[region];
+    const chunks = known ?? new Int32Array(Math.ceil(bytes.length / CHUNK_BYTES)).fill(UNKNOWN);
+    this.chunks[region] = chunks;
     const place = this.free.pop();
     const start = chunk * CHUNK_BYTES;
     const length = Math.min(CHUNK_BYTES, bytes.length - start);
