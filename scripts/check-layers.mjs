@@ -14,6 +14,7 @@ const layers = [
   ['packages/env'],
   ['packages/reactor', 'packages/rpc'],
   ['packages/sock', 'packages/bdev'],
+  ['packages/file-io'],
   ['packages/bdev-modules/*', 'packages/nvmf'],
   ['packages/app'],
   ['apps/bench', 'apps/rpc', 'apps/bdevperf'],
@@ -23,6 +24,7 @@ const layers = [
 const dataPlane = [
   'packages/reactor',
   'packages/bdev',
+  'packages/file-io',
   'packages/nvmf',
   'packages/nvme-spec',
   'packages/sock',

@@ -2,6 +2,7 @@ import type { Method, MethodParams, MethodResult } from './method.ts';
 import { bdevMethods } from './methods/bdev.ts';
 import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
+import { aioMethods, uringMethods } from './methods/direct-disks.ts';
 import { fileMethods, mallocMethods, nullMethods } from './methods/disks.ts';
 import { frameworkMethods } from './methods/framework.ts';
 import { iobufMethods } from './methods/iobuf.ts';
@@ -26,6 +27,8 @@ type Builtin =
   | (typeof mallocMethods)[number]
   | (typeof nullMethods)[number]
   | (typeof fileMethods)[number]
+  | (typeof aioMethods)[number]
+  | (typeof uringMethods)[number]
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
@@ -76,6 +79,8 @@ registerSchema(
     mallocMethods,
     nullMethods,
     fileMethods,
+    aioMethods,
+    uringMethods,
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,

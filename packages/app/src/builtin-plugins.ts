@@ -1,12 +1,14 @@
 import { type BdevControlPlugin, bdevReactorEntry, registerBdevRpcs } from '@spdk-ts/bdev';
+import aio from '@spdk-ts/bdev-aio';
 import file from '@spdk-ts/bdev-file';
 import malloc from '@spdk-ts/bdev-malloc';
 import nullModule from '@spdk-ts/bdev-null';
+import uring from '@spdk-ts/bdev-uring';
 import { NvmfTarget, nvmfReactorEntry, registerNvmfRpcs } from '@spdk-ts/nvmf';
 import type { AppPlugin } from './plugin.ts';
 
 /** The bdev modules that come with the framework. */
-const modules: readonly BdevControlPlugin[] = [malloc, nullModule, file];
+const modules: readonly BdevControlPlugin[] = [malloc, nullModule, file, aio, uring];
 
 /** The block device layer and its modules. */
 export const bdevPlugin: AppPlugin = {

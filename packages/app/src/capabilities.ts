@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, platform } from 'node:os';
+import { aioUnavailable } from '@spdk-ts/bdev-aio';
 import { native, nativeUnavailable } from '@spdk-ts/native';
 import type { ReactorHost } from '@spdk-ts/reactor';
 
@@ -26,6 +27,8 @@ export async function capabilities(host: ReactorHost): Promise<Capability[]> {
     capability('sock_posix', ''),
     capability('sock_uring', uring),
     capability('bdev_file', ''),
+    capability('bdev_aio', aioUnavailable()),
+    capability('bdev_uring', uring),
   ];
 }
 

@@ -7,8 +7,20 @@ import {
   getBdevService,
 } from '@spdk-ts/bdev';
 import { ManualClock } from '@spdk-ts/env';
-import { LocalHost, type ReactorPlugin } from '@spdk-ts/reactor';
+import { native, nativeUnavailable } from '@spdk-ts/native';
+import { LocalHost, type ReactorPlugin, Uring } from '@spdk-ts/reactor';
 import { RpcServer } from '@spdk-ts/rpc';
+
+/** Why there can be no io_uring here; empty if there can. */
+export const uringUnavailable: string = (() => {
+  if (native === null) return nativeUnavailable;
+  try {
+    new Uring(native, () => {}, null, { entries: 8, cq_entries: 16 });
+    return '';
+  } catch (error) {
+    return (error as Error).message;
+  }
+})();
 
 export async function loadReactorPlugin(url: string): Promise<ReactorPlugin> {
   return ((await import(url)) as { default: ReactorPlugin }).default;
@@ -20,18 +32,24 @@ export class ModuleBed {
   host!: LocalHost;
   bdevs!: BdevRegistry;
 
-  /** `reactor`: the module's reactor half (from its source). */
-  static async start(control: BdevControlPlugin, reactor: ReactorPlugin): Promise<ModuleBed> {
+  /** `reactor`: the module's reactor half (from its source). `uring`: the reactors have rings. */
+  static async start(
+    control: BdevControlPlugin,
+    reactor: ReactorPlugin,
+    { uring = false, count = 1 }: { uring?: boolean; count?: number } = {},
+  ): Promise<ModuleBed> {
     const bed = new ModuleBed();
     const plugins = [await loadReactorPlugin(bdevReactorEntry), reactor];
-    bed.host = await LocalHost.start({ clock: bed.clock, plugins });
+    bed.host = await LocalHost.start({ clock: bed.clock, plugins, uring, count });
     bed.bdevs = new BdevRegistry(bed.host);
     await control.setup({ host: bed.host, bdevs: bed.bdevs, rpc: bed.rpc });
     return bed;
   }
 
-  channel(name: string): BdevChannel {
-    const reactor = this.host.local[0]!;
+  /** The bdev's channel on a reactor: with a thread of its own, save on the first. */
+  channel(name: string, index = 0): BdevChannel {
+    const reactor = this.host.local[index]!;
+    if (reactor.threads.length === 0) reactor.createThread(`test_${index}`);
     return getBdevService(reactor).getChannel(this.bdevs.get(name)!.id, reactor.threads[0]!);
   }
 

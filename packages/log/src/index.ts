@@ -13,9 +13,11 @@ export type LogLevel = (typeof logLevels)[number];
 export const logFlags = [
   'app',
   'bdev',
+  'bdev_aio',
   'bdev_file',
   'bdev_malloc',
   'bdev_null',
+  'bdev_uring',
   'bdevperf',
   'nvmf',
   'nvmf_tcp',

@@ -10,15 +10,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BdevIo, type BdevIoOwner, IoStatus, IoType, IoVec } from '@spdk-ts/bdev';
-import { RegionTable } from '@spdk-ts/env';
-import { setLogWriter } from '@spdk-ts/log';
+import { type BdevIo, type BdevIoOwner, IoStatus, IoType } from '@spdk-ts/bdev';
+import { type FileContext, fileInstance } from '@spdk-ts/file-io';
+import { Logger, setLogWriter } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ModuleBed } from '../../test/bed.ts';
+import { ModuleBed, uringUnavailable } from '../../test/bed.ts';
 import { Modelled, type Step, steps } from '../../test/model.ts';
-import type { FileContext } from './context.ts';
 import control from './index.ts';
 import reactorHalf from './reactor.ts';
 
@@ -39,7 +38,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-const start = (): Promise<ModuleBed> => ModuleBed.start(control, reactorHalf);
+if (uringUnavailable !== '') console.log(`no tests of files over io_uring: ${uringUnavailable}`);
+const ways = uringUnavailable === '' ? ['node:fs', 'io_uring'] : ['node:fs'];
 const path = (name = 'disk'): string => join(folder, name);
 
 class Ends implements BdevIoOwner {
@@ -57,7 +57,10 @@ async function disk(bed: ModuleBed, params: Record<string, unknown> = {}): Promi
   return (await bed.rpc.call('bdev_file_create', call)) as string;
 }
 
-describe('file bdev', () => {
+describe.each(ways)('file bdev over %s', (way) => {
+  const start = (): Promise<ModuleBed> =>
+    ModuleBed.start(control, reactorHalf, { uring: way === 'io_uring' });
+
   it.each([512, 4096])(
     'does every I/O type as the model does, and the file holds it: blocks of %i',
     async (block_size) => {
@@ -218,8 +221,8 @@ describe('file bdev', () => {
     const description = bed.bdevs.get('File0')!;
     const context = { ...(description.context as FileContext), fd: full };
     const reactor = bed.host.local[0]!;
-    const { FileChannel } = await import('./node-file-channel.ts');
-    const module = new FileChannel({ ...description, context }, reactor.threads[0]!);
+    const instance = fileInstance({ ...description, context }, reactor, new Logger('bdev_file'));
+    const module = instance.createChannel(reactor.threads[0]!);
     const io = channel.getIo()!;
     Object.assign(io, { type: IoType.WRITE, region, length: 512, num_blocks: 1, owner: ends });
     let code: number[] | null = null;
@@ -230,6 +233,7 @@ describe('file bdev', () => {
     while (code === null) await bed.poll();
     expect(code).toEqual([IoStatus.NVME_ERROR, 0, 0x81]);
     module.destroy();
+    instance.destroy?.();
     expect(readFileSync(path())[511]).toBe(7);
     expect(log.join()).toContain('ENOSPC');
   });
@@ -250,41 +254,6 @@ describe('file bdev', () => {
     expect(channel.submit(io)).toBe(0);
     while (ends.statuses.length < 3) await bed.poll();
     expect(ends.statuses).toEqual([IoStatus.SUCCESS, IoStatus.FAILED, IoStatus.FAILED]);
-  });
-
-  it('goes on where a short transfer of pieces has stopped', async () => {
-    const { openSync, closeSync } = await import('node:fs');
-    const { FileOperation } = await import('./node-file-operation.ts');
-    const regions = new RegionTable();
-    const bytes = Uint8Array.from({ length: 2048 }, (_, i) => (i * 7) & 0xff);
-    regions.add(1, bytes);
-    const iovs = new IoVec(4);
-    for (const [offset, length] of [
-      [1024, 512],
-      [0, 100],
-      [200, 412],
-    ])
-      iovs.push(1, offset!, length!);
-    const data = Buffer.concat([
-      bytes.subarray(1024, 1536),
-      bytes.subarray(0, 100),
-      bytes.subarray(200, 612),
-    ]);
-    const fd = openSync(path(), 'w+');
-    for (const done of [0, 300, 512, 560, 612, 1000]) {
-      truncateSync(path(), 0);
-      const io = new BdevIo(0);
-      io.type = IoType.WRITE;
-      io.iovs = iovs;
-      await new Promise<void>((resolve) => {
-        const operation = new FileOperation(fd, regions, { answered: () => resolve() });
-        operation.begin(io);
-        operation.done = done;
-        operation.transfer(4096, 1024);
-      });
-      expect(readFileSync(path()).subarray(4096 + done)).toEqual(data.subarray(done));
-    }
-    closeSync(fd);
   });
 
   it('is resized with its file', async () => {

@@ -4,23 +4,20 @@ import {
   BdevError,
   type BdevPluginContext,
   type BdevRegistry,
-  checkBlockSize,
   checkNumber,
   Errno,
-  IoType,
-  ioTypeMask,
-  uuidOf,
 } from '@spdk-ts/bdev';
-import { native } from '@spdk-ts/native';
-import type { FileContext } from './context.ts';
-import { closeFile, openFile, setFileBytes } from './node-open-file.ts';
+import {
+  closeFileBdev,
+  createFileBdev,
+  type FileContext,
+  findFileBdev,
+  setFileBytes,
+} from '@spdk-ts/file-io';
 
 const MODULE = 'file';
 const MIB = 1024 * 1024;
 const DEFAULT_BLOCK_BYTES = 512;
-const READ_TYPES = ioTypeMask(IoType.READ, IoType.FLUSH, IoType.RESET, IoType.ABORT);
-const WRITE_TYPES = ioTypeMask(IoType.WRITE, IoType.WRITE_ZEROES);
-const HOLES = ioTypeMask(IoType.UNMAP);
 
 interface CreateParams {
   readonly filename: string;
@@ -31,39 +28,16 @@ interface CreateParams {
   readonly uuid?: string;
 }
 
-async function create(bdevs: BdevRegistry, params: CreateParams): Promise<BdevDescription> {
-  const { name, readonly = false, block_size = DEFAULT_BLOCK_BYTES } = params;
-  checkBlockSize(block_size);
-  if (params.size !== undefined) checkNumber('size', params.size, 1, Number.MAX_SAFE_INTEGER);
-  if (bdevs.get(name) !== undefined)
-    throw new BdevError(Errno.EEXIST, `there is a bdev called "${name}" already; choose another name`);
-  const file = openFile({ filename: params.filename, block_size, size: params.size, readonly });
-  const context: FileContext = {
-    filename: file.filename,
-    fd: file.fd,
-    readonly,
-    blockDevice: file.blockDevice,
-    flushFailed: new SharedArrayBuffer(4),
-    noHoles: new SharedArrayBuffer(4),
-  };
-  try {
-    return await bdevs.register(MODULE, {
-      // The same file keeps its identity over restarts: a host's namespace is found again.
-      ...{ name, uuid: params.uuid ?? uuidOf(`file:${file.realpath}`), block_size, context },
-      num_blocks: file.bytes / block_size,
-      product_name: 'File disk',
-      io_types: READ_TYPES | (readonly ? 0 : WRITE_TYPES) | (readonly || native === null ? 0 : HOLES),
-    });
-  } catch (error) {
-    closeFile(file.fd);
-    throw error;
-  }
+function create(bdevs: BdevRegistry, params: CreateParams): Promise<BdevDescription> {
+  const { name, filename, readonly = false, block_size = DEFAULT_BLOCK_BYTES, size, uuid } = params;
+  return createFileBdev(bdevs, {
+    ...{ module: MODULE, product_name: 'File disk', name, filename, block_size, size, readonly, uuid },
+    ...{ direct: false, ranges: true },
+  });
 }
 
 async function resize(bdevs: BdevRegistry, name: string, new_size_mib: number): Promise<void> {
-  const description = bdevs.get(name);
-  if (description?.module !== MODULE)
-    throw new BdevError(Errno.ENODEV, `no file bdev has the name "${name}"`);
+  const description = findFileBdev(bdevs, MODULE, name);
   checkNumber('new_size', new_size_mib, 1, Math.floor(Number.MAX_SAFE_INTEGER / MIB));
   const { fd, filename, blockDevice, readonly } = description.context as FileContext;
   if (blockDevice)
@@ -99,7 +73,7 @@ const plugin: BdevControlPlugin = {
   setup({ bdevs, rpc }: BdevPluginContext) {
     bdevs.registerModule({
       name: MODULE,
-      destroy: (description) => closeFile((description.context as FileContext).fd),
+      destroy: closeFileBdev,
       config,
       info(description) {
         const { filename, readonly, blockDevice } = description.context as FileContext;

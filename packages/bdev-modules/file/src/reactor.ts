@@ -1,10 +1,12 @@
 import { type BdevReactorModule, registerReactorModule } from '@spdk-ts/bdev';
+import { fileInstance } from '@spdk-ts/file-io';
+import { Logger } from '@spdk-ts/log';
 import type { ReactorPlugin } from '@spdk-ts/reactor';
-import { FileChannel } from './node-file-channel.ts';
 
+const log = new Logger('bdev_file');
 const module: BdevReactorModule = {
   name: 'file',
-  instantiate: (description) => ({ createChannel: (thread) => new FileChannel(description, thread) }),
+  instantiate: (description, reactor) => fileInstance(description, reactor, log),
 };
 
 const plugin: ReactorPlugin = {

@@ -1,0 +1,142 @@
+import { fdatasync } from 'node:fs';
+import { getBdevService, IoType } from '@spdk-ts/bdev';
+import type { RegionTable } from '@spdk-ts/env';
+import {
+  type EngineOwner,
+  type FileEngine,
+  type FileOperation,
+  KernelIoVec,
+  Phase,
+  PUNCH_HOLE,
+  RingEngine,
+  RWF_DSYNC,
+  TRANSFER_BYTES_MAX,
+  ZERO_RANGE,
+} from '@spdk-ts/file-io';
+import { native } from '@spdk-ts/native';
+import type { Reactor, Thread } from '@spdk-ts/reactor';
+import { type AioGroup, type AioHandler, AioOp, acquireGroup, releaseGroup } from './aio-group.ts';
+import type { AioContext } from './context.ts';
+
+const RWF_NOWAIT = 8;
+const EIO = -5;
+const EINVAL = -22;
+
+/**
+ * Requests as kernel AIO. What AIO has no request for is done otherwise: ranges by the reactor's ring, or else by a
+ * call that blocks; a sync, on kernels before 4.18, by node:fs.
+ */
+export class AioEngine implements FileEngine, AioHandler {
+  readonly writesThrough = true;
+  readonly punches: boolean;
+  readonly zeroesRanges: boolean;
+  private readonly fd: number;
+  private readonly flags: number;
+  private readonly reactor: Reactor;
+  private readonly regions: RegionTable;
+  private readonly thread: Thread;
+  private readonly zeroRegion: number;
+  private readonly owner: EngineOwner;
+  private readonly group: AioGroup;
+  private readonly ranges: RingEngine | null;
+  /** Operations by slot. */
+  private readonly operations: (FileOperation | null)[] = [];
+
+  constructor(context: AioContext, thread: Thread, owner: EngineOwner) {
+    this.fd = context.fd;
+    this.flags = context.nowait ? RWF_NOWAIT : 0;
+    this.punches = context.fallocate;
+    this.zeroesRanges = context.fallocate;
+    this.reactor = thread.reactor;
+    this.regions = thread.reactor.regions;
+    this.thread = thread;
+    this.zeroRegion = getBdevService(thread.reactor).zeroRegion;
+    this.owner = owner;
+    this.group = acquireGroup(thread);
+    this.ranges = context.fallocate ? this.ringEngine(context) : null;
+  }
+
+  private ringEngine({ fd, direct }: AioContext): RingEngine | null {
+    const { ring, regions } = this.reactor;
+    if (ring === null) return null;
+    const file = { native: native!, ring, regions, zeroRegion: this.zeroRegion, fd, place: -1, direct };
+    return new RingEngine(file, this.owner);
+  }
+
+  begin(operation: FileOperation): boolean {
+    const slot = this.group.take(this);
+    if (slot < 0) return false;
+    operation.slot = slot;
+    while (this.operations.length <= slot) this.operations.push(null);
+    this.operations[slot] = operation;
+    return true;
+  }
+
+  end(operation: FileOperation): void {
+    this.operations[operation.slot] = null;
+    this.group.give(operation.slot);
+  }
+
+  transfer(operation: FileOperation): void {
+    const io = operation.io!;
+    const reads = io.type === IoType.READ;
+    const flags = io.fua && !reads ? this.flags | RWF_DSYNC : this.flags;
+    const at = operation.at + operation.done;
+    if (io.iovs === null) {
+      const address = this.regions.address(io.region, io.offset + operation.done);
+      const count = Math.min(operation.length - operation.done, TRANSFER_BYTES_MAX);
+      const opcode = reads ? AioOp.PREAD : AioOp.PWRITE;
+      this.group.prepare(operation.slot, opcode, this.fd, address, count, at, flags);
+      return;
+    }
+    if (operation.iovec === null) operation.iovec = new KernelIoVec(native!);
+    const pieces = operation.iovec.fill(this.regions, io.iovs, operation.done);
+    const opcode = reads ? AioOp.PREADV : AioOp.PWRITEV;
+    this.group.prepare(operation.slot, opcode, this.fd, operation.iovec.address, pieces, at, flags);
+  }
+
+  writeZeroes(operation: FileOperation): void {
+    const zeroes = this.regions.bytes(this.zeroRegion).length;
+    const count = Math.min(zeroes, operation.length - operation.done);
+    const at = operation.at + operation.done;
+    const address = this.regions.address(this.zeroRegion, 0);
+    this.group.prepare(operation.slot, AioOp.PWRITE, this.fd, address, count, at, 0);
+  }
+
+  allocate(operation: FileOperation): void {
+    if (this.ranges !== null) this.ranges.allocate(operation);
+    else this.group.later({ run: () => this.allocateNow(operation) });
+  }
+
+  private allocateNow({ phase, index, at, done, count }: FileOperation): void {
+    const mode = phase === Phase.PUNCH ? PUNCH_HOLE : ZERO_RANGE;
+    this.owner.answered(index, native!.allocateFile(this.fd, mode, at + done, count));
+  }
+
+  sync(operation: FileOperation): void {
+    this.group.prepare(operation.slot, AioOp.FDSYNC, this.fd, 0, 0, 0, 0);
+  }
+
+  aioEnded(slot: number, result: number, submitted: boolean): void {
+    const operation = this.operations[slot]!;
+    if (result === EINVAL && !submitted && operation.phase === Phase.SYNC) this.syncElsewhere(operation);
+    else this.owner.answered(operation.index, result);
+  }
+
+  private syncElsewhere({ index }: FileOperation): void {
+    fdatasync(this.fd, (error) => {
+      // In the event loop: the thread takes it from here.
+      this.thread.send(() => this.owner.answered(index, error === null ? 0 : (error.errno ?? EIO)));
+    });
+  }
+
+  /** The kernel can cancel next to none of its AIO. */
+  cancel(): boolean {
+    return false;
+  }
+
+  destroy(): void {
+    this.ranges?.destroy();
+    releaseGroup(this.group, this.thread);
+  }
+}

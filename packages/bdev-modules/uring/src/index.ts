@@ -1,0 +1,72 @@
+import {
+  type BdevControlPlugin,
+  type BdevDescription,
+  BdevError,
+  type BdevPluginContext,
+  type BdevRegistry,
+  Errno,
+} from '@spdk-ts/bdev';
+import { closeFileBdev, createFileBdev, type FileContext, rescanFileBdev } from '@spdk-ts/file-io';
+import type { ReactorHost } from '@spdk-ts/reactor';
+
+const MODULE = 'uring';
+
+interface CreateParams {
+  readonly filename: string;
+  readonly name: string;
+  readonly block_size?: number;
+  readonly readonly?: boolean;
+  readonly uuid?: string;
+}
+
+async function create(
+  host: ReactorHost,
+  bdevs: BdevRegistry,
+  params: CreateParams,
+): Promise<BdevDescription> {
+  const { name, filename, block_size, readonly = false, uuid } = params;
+  const reasons = (await host.broadcast('reactor', 'uringUnavailable')) as string[];
+  const why = reasons.find((reason) => reason !== '');
+  if (why !== undefined)
+    throw new BdevError(
+      Errno.ENOTSUP,
+      `bdev ${name} needs io_uring, which the reactors do not have (${why}); use bdev_file_create, which does without`,
+    );
+  return await createFileBdev(bdevs, {
+    ...{ module: MODULE, product_name: 'URING bdev', name, filename, block_size, readonly, uuid },
+    ...{ direct: true, ranges: true },
+  });
+}
+
+function config(description: BdevDescription): { method: string; params: Record<string, unknown> }[] {
+  const { filename, readonly } = description.context as FileContext;
+  const { name, block_size, uuid } = description;
+  const params = { name, block_size, filename, ...(readonly && { readonly }), uuid };
+  return [{ method: 'bdev_uring_create', params }];
+}
+
+const plugin: BdevControlPlugin = {
+  name: MODULE,
+  reactorEntry: new URL('./reactor.js', import.meta.url).href,
+  setup({ host, bdevs, rpc }: BdevPluginContext) {
+    bdevs.registerModule({
+      name: MODULE,
+      destroy: closeFileBdev,
+      config,
+      info(description) {
+        const { filename, readonly, direct } = description.context as FileContext;
+        return { uring: { filename, readonly, direct } };
+      },
+    });
+    rpc.register('bdev_uring_create', async (params) => (await create(host, bdevs, params)).name);
+    rpc.register('bdev_uring_rescan', async ({ name }) => {
+      await rescanFileBdev(bdevs, MODULE, name);
+      return true;
+    });
+    rpc.register('bdev_uring_delete', async ({ name }) => {
+      await bdevs.unregister(name, MODULE);
+      return true;
+    });
+  },
+};
+export default plugin;

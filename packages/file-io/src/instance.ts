@@ -1,0 +1,50 @@
+import { type BdevDescription, type BdevInstance, getBdevService, type ModuleChannel } from '@spdk-ts/bdev';
+import type { Logger } from '@spdk-ts/log';
+import { native } from '@spdk-ts/native';
+import type { Reactor, Thread } from '@spdk-ts/reactor';
+import type { FileContext } from './context.ts';
+import { FileChannel } from './file-channel.ts';
+import { NodeEngine } from './node-engine.ts';
+import { RingEngine, type RingFile } from './ring-engine.ts';
+
+/** A file on a reactor with a ring. */
+class RingInstance implements BdevInstance {
+  private readonly description: BdevDescription;
+  private readonly log: Logger;
+  private readonly file: RingFile;
+
+  constructor(description: BdevDescription, reactor: Reactor, log: Logger) {
+    const { fd, direct } = description.context as FileContext;
+    const ring = reactor.ring!;
+    this.description = description;
+    this.log = log;
+    this.file = {
+      ...{ native: native!, ring, regions: reactor.regions, fd, direct },
+      zeroRegion: getBdevService(reactor).zeroRegion,
+      place: ring.files.add(fd),
+    };
+  }
+
+  createChannel(): ModuleChannel {
+    return new FileChannel(this.description, this.log, (owner) => new RingEngine(this.file, owner));
+  }
+
+  destroy(): void {
+    const { ring, place } = this.file;
+    if (place >= 0) ring.files.remove(place);
+  }
+}
+
+/** A file's instance on a reactor: over the reactor's ring where there is one, else over node:fs. */
+export function fileInstance(description: BdevDescription, reactor: Reactor, log: Logger): BdevInstance {
+  if (reactor.ring !== null) return new RingInstance(description, reactor, log);
+  const { fd } = description.context as FileContext;
+  return {
+    createChannel: (thread: Thread) =>
+      new FileChannel(
+        description,
+        log,
+        (owner) => new NodeEngine(fd, thread, getBdevService(reactor).zeroRegion, owner),
+      ),
+  };
+}

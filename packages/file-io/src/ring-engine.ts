@@ -1,0 +1,142 @@
+import { IoType } from '@spdk-ts/bdev';
+import type { RegionTable } from '@spdk-ts/env';
+import type { Native } from '@spdk-ts/native';
+import { FIXED_FILE, type Uring, type UringHandler, UringOp } from '@spdk-ts/reactor';
+import {
+  type EngineOwner,
+  type FileEngine,
+  PUNCH_HOLE,
+  RWF_DSYNC,
+  TRANSFER_BYTES_MAX,
+  ZERO_RANGE,
+} from './engine.ts';
+import { KernelIoVec } from './kernel-iovec.ts';
+import { type FileOperation, Phase } from './operation.ts';
+
+const FSYNC_DATASYNC = 1;
+/** Tag of requests to cancel others. */
+const TAG_CANCEL = 0xffff_ffff;
+/** Words of an entry beside those that Uring.prepare sets. */
+const FLAGS = 7;
+const BUFFER = 10;
+
+/** What the engines of one file on one reactor have in common. */
+export interface RingFile {
+  readonly native: Native;
+  readonly ring: Uring;
+  readonly regions: RegionTable;
+  /** A region of zeroes. */
+  readonly zeroRegion: number;
+  /** The descriptor, and its place in the ring's table of files (-1: it has none). */
+  readonly fd: number;
+  readonly place: number;
+  /** Opened with O_DIRECT: memory is worth registering. */
+  readonly direct: boolean;
+}
+
+/** Requests as entries of the reactor's io_uring: they go with everything else that an iteration prepares. */
+export class RingEngine implements FileEngine, UringHandler {
+  readonly writesThrough = true;
+  readonly punches = true;
+  readonly zeroesRanges = true;
+  private readonly file: RingFile;
+  private readonly ring: Uring;
+  private readonly regions: RegionTable;
+  private readonly owner: EngineOwner;
+  /** What entries name the file by, and the bit in their opcode that says so. */
+  private readonly target: number;
+  private readonly targetFlag: number;
+  private readonly direct: boolean;
+  private readonly handler: number;
+  private cancels = 0;
+  private destroyed = false;
+
+  constructor(file: RingFile, owner: EngineOwner) {
+    this.file = file;
+    this.ring = file.ring;
+    this.regions = file.regions;
+    this.owner = owner;
+    this.direct = file.direct;
+    this.target = file.place >= 0 ? file.place : file.fd;
+    this.targetFlag = file.place >= 0 ? FIXED_FILE : 0;
+    this.handler = this.ring.addHandler(this);
+  }
+
+  uringComplete(tag: number, result: number): void {
+    if (tag !== TAG_CANCEL) this.owner.answered(tag, result);
+    else if (--this.cancels === 0 && this.destroyed) this.ring.removeHandler(this.handler);
+  }
+
+  begin(): boolean {
+    return true;
+  }
+  end(): void {}
+
+  private prepare(opcode: number, operation: FileOperation, address: number, length: number): number {
+    const at = this.ring.prepare(
+      opcode | this.targetFlag,
+      this.target,
+      address,
+      length,
+      this.handler,
+      operation.index,
+    );
+    this.ring.setOffset(at, operation.at + operation.done);
+    return at;
+  }
+
+  transfer(operation: FileOperation): void {
+    const io = operation.io!;
+    const reads = io.type === IoType.READ;
+    let at: number;
+    if (io.iovs === null) {
+      const offset = io.offset + operation.done;
+      const count = Math.min(operation.length - operation.done, TRANSFER_BYTES_MAX);
+      const buffer = this.direct ? this.ring.buffers.find(io.region, offset, count) : -1;
+      const address = this.regions.address(io.region, offset);
+      if (buffer < 0) at = this.prepare(reads ? UringOp.READ : UringOp.WRITE, operation, address, count);
+      else {
+        at = this.prepare(reads ? UringOp.READ_FIXED : UringOp.WRITE_FIXED, operation, address, count);
+        this.ring.words[at + BUFFER] = buffer;
+      }
+    } else {
+      if (operation.iovec === null) operation.iovec = new KernelIoVec(this.file.native);
+      const pieces = operation.iovec.fill(this.regions, io.iovs, operation.done);
+      const { address } = operation.iovec;
+      at = this.prepare(reads ? UringOp.READV : UringOp.WRITEV, operation, address, pieces);
+    }
+    if (io.fua && !reads) this.ring.words[at + FLAGS] = RWF_DSYNC;
+  }
+
+  writeZeroes(operation: FileOperation): void {
+    const { zeroRegion } = this.file;
+    const zeroes = this.regions.bytes(zeroRegion).length;
+    const count = Math.min(zeroes, operation.length - operation.done);
+    this.prepare(UringOp.WRITE, operation, this.regions.address(zeroRegion, 0), count);
+  }
+
+  allocate(operation: FileOperation): void {
+    const mode = operation.phase === Phase.PUNCH ? PUNCH_HOLE : ZERO_RANGE;
+    // The range's length is where others have an address.
+    this.prepare(UringOp.FALLOCATE, operation, operation.count, mode);
+  }
+
+  sync(operation: FileOperation): void {
+    const { ring, target, targetFlag, handler } = this;
+    const at = ring.prepare(UringOp.FSYNC | targetFlag, target, 0, 0, handler, operation.index);
+    ring.words[at + FLAGS] = FSYNC_DATASYNC;
+  }
+
+  cancel(operation: FileOperation): boolean {
+    // The address names the entry by what it is to be told with: handler and tag.
+    const name = this.handler * 0x1_0000_0000 + operation.index;
+    this.ring.prepare(UringOp.ASYNC_CANCEL, -1, name, 0, this.handler, TAG_CANCEL);
+    this.cancels++;
+    return true;
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+    if (this.cancels === 0) this.ring.removeHandler(this.handler);
+  }
+}
