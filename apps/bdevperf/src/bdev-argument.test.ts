@@ -13,6 +13,12 @@ describe('--bdev', () => {
       ...{ path: '/tmp/a:b.img', size: null, block_size: 4096 },
     });
     expect(parseBdevArgument('file:x:64M')).toMatchObject({ path: 'x', size: 2 ** 26, block_size: 512 });
+    expect(parseBdevArgument('uring:/dev/sda')).toMatchObject({
+      kind: 'uring',
+      path: '/dev/sda',
+      block_size: 512,
+    });
+    expect(parseBdevArgument('aio:x:4k')).toMatchObject({ kind: 'aio', path: 'x', block_size: 4096 });
     expect(parseBdevArgument('file:x:64M:4k')).toMatchObject({ path: 'x', size: 2 ** 26, block_size: 4096 });
   });
 
@@ -22,6 +28,7 @@ describe('--bdev', () => {
     expect(() => parseBdevArgument('malloc:64Q')).toThrow("'64Q' is not a size");
     expect(() => parseBdevArgument('malloc:1M:1000')).toThrow('power of two from 512 to 65536, not 1000');
     expect(() => parseBdevArgument('malloc:1000')).toThrow('not a multiple of the block size 512');
+    expect(() => parseBdevArgument('uring:x:64M')).toThrow('takes a file as it is, without a size');
     expect(() => parseBdevArgument('null:1M:512:3')).toThrow('null:SIZE');
   });
 
@@ -32,6 +39,10 @@ describe('--bdev', () => {
     });
     expect(createCall(parseBdevArgument('file:x'), 'File3').params).toEqual({
       ...{ name: 'File3', filename: 'x', block_size: 512 },
+    });
+    expect(createCall(parseBdevArgument('uring:x:4096'), 'Uring0')).toEqual({
+      method: 'bdev_uring_create',
+      params: { name: 'Uring0', filename: 'x', block_size: 4096 },
     });
     expect(createCall(parseBdevArgument('file:x:1M'), 'File3').params).toMatchObject({ size: 2 ** 20 });
     expect(freeName('malloc', new Set(['Malloc0', 'Malloc2']))).toBe('Malloc1');

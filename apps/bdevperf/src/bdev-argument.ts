@@ -1,18 +1,23 @@
 import { formatSize, parseSize } from './size.ts';
 
-/** A bdev that the command line asks for: `malloc:64M`, `null:1G:4096`, `file:PATH`, `file:PATH:1G:4096`. */
+/**
+ * A bdev that the command line asks for: `malloc:64M`, `null:1G:4096`, `file:PATH`, `file:PATH:1G:4096`,
+ * `uring:PATH:4096`, `aio:PATH`.
+ */
 export interface BdevArgument {
-  readonly kind: 'malloc' | 'null' | 'file';
+  readonly kind: 'malloc' | 'null' | 'file' | 'uring' | 'aio';
   /** Bytes; null for a file that is to stay as it is. */
   readonly size: number | null;
-  /** File only. */
+  /** Of those on files. */
   readonly path: string | null;
   readonly block_size: number;
 }
 
 const DEFAULT_BLOCK_SIZE = 512;
 const BLOCK_SIZE_MAX = 65_536;
-const FORMS = 'malloc:SIZE[:BLOCK_SIZE], null:SIZE[:BLOCK_SIZE] or file:PATH[:SIZE][:BLOCK_SIZE]';
+const FORMS =
+  'malloc:SIZE[:BLOCK_SIZE], null:SIZE[:BLOCK_SIZE], file:PATH[:SIZE][:BLOCK_SIZE], uring:PATH[:BLOCK_SIZE] or ' +
+  'aio:PATH[:BLOCK_SIZE]';
 
 function parseBlockSize(text: string, whole: string): number {
   const size = parseSize(text);
@@ -22,14 +27,16 @@ function parseBlockSize(text: string, whole: string): number {
 }
 
 /** A path with up to two sizes behind it. A single one is the block size if it can be one. */
-function parseFile(rest: string, text: string): BdevArgument {
+function parseFile(kind: 'file' | 'uring' | 'aio', rest: string, text: string): BdevArgument {
   const match = /^(.+?)(?::(\d+[kmgt]?))?(?::(\d+[kmgt]?))?$/i.exec(rest)!;
   const [, path, first, second] = match as unknown as [string, string, string?, string?];
   const single_is_block = second === undefined && first !== undefined && parseSize(first) <= BLOCK_SIZE_MAX;
   const blockText = second ?? (single_is_block ? first : undefined);
   const sizeText = single_is_block ? undefined : first;
+  if (sizeText !== undefined && kind !== 'file')
+    throw new RangeError(`--bdev ${text}: ${kind} takes a file as it is, without a size; say ${FORMS}`);
   return {
-    ...{ kind: 'file', path },
+    ...{ kind, path },
     size: sizeText === undefined ? null : parseSize(sizeText),
     block_size: blockText === undefined ? DEFAULT_BLOCK_SIZE : parseBlockSize(blockText, text),
   };
@@ -37,11 +44,11 @@ function parseFile(rest: string, text: string): BdevArgument {
 
 /** Throws RangeError with what is wrong with the text. */
 export function parseBdevArgument(text: string): BdevArgument {
-  const match = /^(malloc|null|file):(.+)$/.exec(text);
+  const match = /^(malloc|null|file|uring|aio):(.+)$/.exec(text);
   if (match === null) throw new RangeError(`--bdev ${text}: say ${FORMS}`);
   const kind = match[1] as BdevArgument['kind'];
   const rest = match[2]!;
-  if (kind === 'file') return parseFile(rest, text);
+  if (kind === 'file' || kind === 'uring' || kind === 'aio') return parseFile(kind, rest, text);
   const [sizeText, blockText, ...more] = rest.split(':');
   if (more.length > 0) throw new RangeError(`--bdev ${text}: say ${FORMS}`);
   const block_size = blockText === undefined ? DEFAULT_BLOCK_SIZE : parseBlockSize(blockText, text);
@@ -63,13 +70,13 @@ export function createCall(
   argument: BdevArgument,
   name: string,
 ): {
-  method: 'bdev_malloc_create' | 'bdev_null_create' | 'bdev_file_create';
+  method: `bdev_${BdevArgument['kind']}_create`;
   params: Record<string, unknown>;
 } {
   const { kind, size, path, block_size } = argument;
-  if (kind === 'file')
+  if (kind === 'file' || kind === 'uring' || kind === 'aio')
     return {
-      method: 'bdev_file_create',
+      method: `bdev_${kind}_create`,
       params: { name, filename: path, block_size, ...(size !== null && { size }) },
     };
   return { method: `bdev_${kind}_create`, params: { name, block_size, num_blocks: size! / block_size } };

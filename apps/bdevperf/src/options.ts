@@ -137,7 +137,8 @@ export function addPerfOptions(command: Command): Command {
     .optionsGroup('Bdevs and jobs:')
     .option(
       '--bdev <bdev>',
-      'make a bdev: malloc:64M, null:1G, file:PATH, file:PATH:1G; block size behind it: malloc:64M:4096 (repeatable)',
+      'make a bdev: malloc:64M, null:1G, file:PATH, file:PATH:1G, uring:PATH, aio:PATH; block size behind it: ' +
+        'malloc:64M:4096 (repeatable)',
       collect(parseBdevArgument),
     )
     .option(
