@@ -56,7 +56,7 @@ async function start(way: string): Promise<Bed> {
       ? new RingEngine(
           {
             ...{ native: native!, ring: reactor.ring!, regions, zeroRegion: 2000, fd, direct: true },
-            place: reactor.ring!.files.add(fd),
+            ...{ place: reactor.ring!.files.add(fd), polled: null },
           },
           owner,
         )

@@ -28,6 +28,8 @@ export interface FileBdevOptions {
   readonly size?: number | undefined;
   readonly readonly: boolean;
   readonly direct: boolean;
+  /** Direct I/O is not only preferred. */
+  readonly needsDirect?: boolean;
   readonly uuid?: string | undefined;
   /** The module makes holes itself, and zeroes ranges; else the layer writes zeroes for it. */
   readonly ranges: boolean;
@@ -58,10 +60,17 @@ export async function createFileBdev(
   if (bdevs.get(name) !== undefined)
     throw new BdevError(Errno.EEXIST, `there is a bdev called "${name}" already; choose another name`);
   const file = openFile(options);
-  if (options.direct && !file.direct)
+  if (options.direct && !file.direct && !options.needsDirect)
     new Logger(`bdev_${module}`).notice(
       `bdev ${name}: ${file.filename} is used through the page cache: ${file.notDirect}`,
     );
+  if (options.needsDirect && !file.direct) {
+    closeFile(file.fd, readonly);
+    throw new BdevError(
+      Errno.ENOTSUP,
+      `io_poll needs direct I/O, which ${file.filename} has not: ${file.notDirect}; leave io_poll out`,
+    );
+  }
   const written = readonly ? 0 : WRITE_TYPES | (ranges ? ZEROES : 0) | (ranges && file.discards ? HOLES : 0);
   try {
     return await bdevs.register(module, {

@@ -51,7 +51,16 @@ export class FileChannel implements ModuleChannel, EngineOwner {
   private readonly operations: FileOperation[] = [];
   private readonly unused: FileOperation[] = [];
 
-  constructor(description: BdevDescription, log: Logger, makeEngine: EngineFactory) {
+  private readonly onDestroy: () => void;
+
+  /** `onDestroy`: what else goes with the channel. */
+  constructor(
+    description: BdevDescription,
+    log: Logger,
+    makeEngine: EngineFactory,
+    onDestroy: () => void = () => {},
+  ) {
+    this.onDestroy = onDestroy;
     this.description = description;
     this.block_size = description.block_size;
     this.context = description.context as FileContext;
@@ -261,5 +270,6 @@ export class FileChannel implements ModuleChannel, EngineOwner {
 
   destroy(): void {
     this.engine.destroy();
+    this.onDestroy();
   }
 }

@@ -5,6 +5,7 @@ import type { Reactor, Thread } from '@spdk-ts/reactor';
 import type { FileContext } from './context.ts';
 import { FileChannel } from './file-channel.ts';
 import { NodeEngine } from './node-engine.ts';
+import { polledRing } from './polled-ring.ts';
 import { RingEngine, type RingFile } from './ring-engine.ts';
 
 /** A file on a reactor with a ring. */
@@ -13,20 +14,25 @@ class RingInstance implements BdevInstance {
   private readonly log: Logger;
   private readonly file: RingFile;
 
-  constructor(description: BdevDescription, reactor: Reactor, log: Logger) {
-    const { fd, direct } = description.context as FileContext;
+  constructor(description: BdevDescription, reactor: Reactor, log: Logger, polled: boolean) {
+    const context = description.context as FileContext;
+    const { fd, direct } = context;
     const ring = reactor.ring!;
     this.description = description;
     this.log = log;
     this.file = {
       ...{ native: native!, ring, regions: reactor.regions, fd, direct },
       zeroRegion: getBdevService(reactor).zeroRegion,
+      polled: polled ? polledRing(native!, reactor, context, description.block_size) : null,
       place: ring.files.add(fd),
     };
   }
 
-  createChannel(): ModuleChannel {
-    return new FileChannel(this.description, this.log, (owner) => new RingEngine(this.file, owner));
+  createChannel(thread: Thread): ModuleChannel {
+    const { polled } = this.file;
+    const poller = polled === null ? null : thread.registerPoller('bdev_uring_poll', () => polled.enter());
+    const done = (): void => poller?.unregister();
+    return new FileChannel(this.description, this.log, (owner) => new RingEngine(this.file, owner), done);
   }
 
   destroy(): void {
@@ -35,9 +41,17 @@ class RingInstance implements BdevInstance {
   }
 }
 
-/** A file's instance on a reactor: over the reactor's ring where there is one, else over node:fs. */
-export function fileInstance(description: BdevDescription, reactor: Reactor, log: Logger): BdevInstance {
-  if (reactor.ring !== null) return new RingInstance(description, reactor, log);
+/**
+ * A file's instance on a reactor: over the reactor's ring where there is one, else over node:fs. `polled`: its data go
+ * through a polled ring; throws BdevError ENOTSUP if its device has none.
+ */
+export function fileInstance(
+  description: BdevDescription,
+  reactor: Reactor,
+  log: Logger,
+  polled = false,
+): BdevInstance {
+  if (reactor.ring !== null) return new RingInstance(description, reactor, log, polled);
   const { fd } = description.context as FileContext;
   return {
     createChannel: (thread: Thread) =>

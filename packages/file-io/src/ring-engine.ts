@@ -30,8 +30,26 @@ export interface RingFile {
   /** The descriptor, and its place in the ring's table of files (-1: it has none). */
   readonly fd: number;
   readonly place: number;
+  /** Another ring, for data only, which is polled; null: there is none. */
+  readonly polled: Uring | null;
   /** Opened with O_DIRECT: memory is worth registering. */
   readonly direct: boolean;
+}
+
+/** What entries of one ring name the file and the engine by. */
+class RingWay {
+  readonly ring: Uring;
+  readonly target: number;
+  /** The bit in the opcode that says whether the target is a descriptor. */
+  readonly flag: number;
+  readonly handler: number;
+
+  constructor(ring: Uring, fd: number, place: number, handler: UringHandler) {
+    this.ring = ring;
+    this.target = place >= 0 ? place : fd;
+    this.flag = place >= 0 ? FIXED_FILE : 0;
+    this.handler = ring.addHandler(handler);
+  }
 }
 
 /** Requests as entries of the reactor's io_uring: they go with everything else that an iteration prepares. */
@@ -40,31 +58,27 @@ export class RingEngine implements FileEngine, UringHandler {
   readonly punches = true;
   readonly zeroesRanges = true;
   private readonly file: RingFile;
-  private readonly ring: Uring;
   private readonly regions: RegionTable;
   private readonly owner: EngineOwner;
-  /** What entries name the file by, and the bit in their opcode that says so. */
-  private readonly target: number;
-  private readonly targetFlag: number;
+  /** Where data go, and everything else: the same, unless the file's data have a polled ring. */
+  private readonly data: RingWay;
+  private readonly other: RingWay;
   private readonly direct: boolean;
-  private readonly handler: number;
   private cancels = 0;
   private destroyed = false;
 
   constructor(file: RingFile, owner: EngineOwner) {
     this.file = file;
-    this.ring = file.ring;
     this.regions = file.regions;
     this.owner = owner;
     this.direct = file.direct;
-    this.target = file.place >= 0 ? file.place : file.fd;
-    this.targetFlag = file.place >= 0 ? FIXED_FILE : 0;
-    this.handler = this.ring.addHandler(this);
+    this.other = new RingWay(file.ring, file.fd, file.place, this);
+    this.data = file.polled === null ? this.other : new RingWay(file.polled, file.fd, -1, this);
   }
 
   uringComplete(tag: number, result: number): void {
     if (tag !== TAG_CANCEL) this.owner.answered(tag, result);
-    else if (--this.cancels === 0 && this.destroyed) this.ring.removeHandler(this.handler);
+    else if (--this.cancels === 0 && this.destroyed) this.other.ring.removeHandler(this.other.handler);
   }
 
   begin(): boolean {
@@ -72,71 +86,79 @@ export class RingEngine implements FileEngine, UringHandler {
   }
   end(): void {}
 
-  private prepare(opcode: number, operation: FileOperation, address: number, length: number): number {
-    const at = this.ring.prepare(
-      opcode | this.targetFlag,
-      this.target,
-      address,
-      length,
-      this.handler,
-      operation.index,
-    );
-    this.ring.setOffset(at, operation.at + operation.done);
+  private prepare(
+    way: RingWay,
+    opcode: number,
+    operation: FileOperation,
+    address: number,
+    length: number,
+  ): number {
+    const { ring, target, flag, handler } = way;
+    const at = ring.prepare(opcode | flag, target, address, length, handler, operation.index);
+    ring.setOffset(at, operation.at + operation.done);
     return at;
   }
 
   transfer(operation: FileOperation): void {
+    const data = this.data;
     const io = operation.io!;
     const reads = io.type === IoType.READ;
     let at: number;
     if (io.iovs === null) {
       const offset = io.offset + operation.done;
       const count = Math.min(operation.length - operation.done, TRANSFER_BYTES_MAX);
-      const buffer = this.direct ? this.ring.buffers.find(io.region, offset, count) : -1;
+      const buffer = this.direct ? data.ring.buffers.find(io.region, offset, count) : -1;
       const address = this.regions.address(io.region, offset);
-      if (buffer < 0) at = this.prepare(reads ? UringOp.READ : UringOp.WRITE, operation, address, count);
+      if (buffer < 0)
+        at = this.prepare(data, reads ? UringOp.READ : UringOp.WRITE, operation, address, count);
       else {
-        at = this.prepare(reads ? UringOp.READ_FIXED : UringOp.WRITE_FIXED, operation, address, count);
-        this.ring.words[at + BUFFER] = buffer;
+        at = this.prepare(data, reads ? UringOp.READ_FIXED : UringOp.WRITE_FIXED, operation, address, count);
+        data.ring.words[at + BUFFER] = buffer;
       }
     } else {
       if (operation.iovec === null) operation.iovec = new KernelIoVec(this.file.native);
       const pieces = operation.iovec.fill(this.regions, io.iovs, operation.done);
       const { address } = operation.iovec;
-      at = this.prepare(reads ? UringOp.READV : UringOp.WRITEV, operation, address, pieces);
+      at = this.prepare(data, reads ? UringOp.READV : UringOp.WRITEV, operation, address, pieces);
     }
-    if (io.fua && !reads) this.ring.words[at + FLAGS] = RWF_DSYNC;
+    if (io.fua && !reads) data.ring.words[at + FLAGS] = RWF_DSYNC;
   }
 
   writeZeroes(operation: FileOperation): void {
+    const { data } = this;
     const { zeroRegion } = this.file;
     const zeroes = this.regions.bytes(zeroRegion).length;
     const count = Math.min(zeroes, operation.length - operation.done);
-    this.prepare(UringOp.WRITE, operation, this.regions.address(zeroRegion, 0), count);
+    this.prepare(data, UringOp.WRITE, operation, this.regions.address(zeroRegion, 0), count);
   }
 
   allocate(operation: FileOperation): void {
     const mode = operation.phase === Phase.PUNCH ? PUNCH_HOLE : ZERO_RANGE;
     // The range's length is where others have an address.
-    this.prepare(UringOp.FALLOCATE, operation, operation.count, mode);
+    this.prepare(this.other, UringOp.FALLOCATE, operation, operation.count, mode);
   }
 
   sync(operation: FileOperation): void {
-    const { ring, target, targetFlag, handler } = this;
-    const at = ring.prepare(UringOp.FSYNC | targetFlag, target, 0, 0, handler, operation.index);
+    const { ring, target, flag, handler } = this.other;
+    const at = ring.prepare(UringOp.FSYNC | flag, target, 0, 0, handler, operation.index);
     ring.words[at + FLAGS] = FSYNC_DATASYNC;
   }
 
   cancel(operation: FileOperation): boolean {
+    const { ring, handler } = this.other;
+    // A polled ring takes no such request.
+    if (this.data !== this.other && operation.phase <= Phase.ZEROES) return false;
     // The address names the entry by what it is to be told with: handler and tag.
-    const name = this.handler * 0x1_0000_0000 + operation.index;
-    this.ring.prepare(UringOp.ASYNC_CANCEL, -1, name, 0, this.handler, TAG_CANCEL);
+    const name = handler * 0x1_0000_0000 + operation.index;
+    ring.prepare(UringOp.ASYNC_CANCEL, -1, name, 0, handler, TAG_CANCEL);
     this.cancels++;
     return true;
   }
 
   destroy(): void {
+    const { data, other } = this;
     this.destroyed = true;
-    if (this.cancels === 0) this.ring.removeHandler(this.handler);
+    if (data !== other) data.ring.removeHandler(data.handler);
+    if (this.cancels === 0) other.ring.removeHandler(other.handler);
   }
 }

@@ -28,6 +28,7 @@ export const UringOp = {
 /** Set in the opcode given to {@link Uring.prepare}: the descriptor is a place in the table of registered files. */
 export const FIXED_FILE = 1 << 8;
 
+const SETUP_IOPOLL = 1;
 const SETUP_TASKRUN_FLAG = 1 << 9;
 const SETUP_SINGLE_ISSUER = 1 << 12;
 const SETUP_DEFER_TASKRUN = 1 << 13;
@@ -54,6 +55,8 @@ export interface UringHandler {
 export interface UringOptions {
   readonly entries: number;
   readonly cq_entries: number;
+  /** Completions are looked for in the device (IORING_SETUP_IOPOLL): only for direct reads and writes, and no sleep. */
+  readonly polled?: boolean;
 }
 export const defaultUring: UringOptions = { entries: 1024, cq_entries: 4096 };
 
@@ -75,6 +78,7 @@ export class Uring {
   enters = 0;
   private readonly native: Native;
   private readonly fd: number;
+  private readonly polled: boolean;
   private readonly rings: Uint32Array;
   private readonly results: Int32Array;
   private readonly mask: number;
@@ -88,6 +92,7 @@ export class Uring {
   private readonly watch: unknown;
   private tail = 0;
   private submitted = 0;
+  private completed = 0;
   private readonly handlers: UringHandler[] = [];
   private readonly freeHandlers: number[] = [];
 
@@ -102,15 +107,18 @@ export class Uring {
     options: UringOptions = defaultUring,
   ) {
     this.native = native;
-    const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG;
+    const polled = options.polled ? SETUP_IOPOLL : 0;
+    const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG | polled;
+    const plain = SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | polled;
     let ring: ReturnType<Native['ringSetup']>;
     try {
       ring = native.ringSetup(options.entries, options.cq_entries, best);
     } catch (error) {
       if ((error as { code?: string }).code !== '22') throw error;
-      ring = native.ringSetup(options.entries, options.cq_entries, SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG);
+      ring = native.ringSetup(options.entries, options.cq_entries, plain);
     }
     this.fd = ring.fd;
+    this.polled = options.polled ?? false;
     this.words = new Uint32Array(ring.sqes);
     this.rings = new Uint32Array(ring.rings);
     this.results = new Int32Array(ring.rings);
@@ -184,6 +192,17 @@ export class Uring {
     return this.tail - this.submitted;
   }
 
+  /** Entries that have not completed. Not for rings with entries that complete more than once. */
+  get inflight(): number {
+    return this.tail - this.completed;
+  }
+
+  /** True if the kernel has something to do for this ring that it does only when asked. */
+  private get wantsEnter(): boolean {
+    if (this.polled) return this.inflight > 0;
+    return (this.rings[this.sqFlags]! & (SQ_TASKRUN | SQ_CQ_OVERFLOW)) !== 0;
+  }
+
   private submit(): void {
     this.rings[this.sqTail] = this.tail;
     while (this.submitted < this.tail) {
@@ -201,7 +220,7 @@ export class Uring {
    */
   enter(): number {
     if (this.tail !== this.submitted) this.submit();
-    else if ((this.rings[this.sqFlags]! & (SQ_TASKRUN | SQ_CQ_OVERFLOW)) !== 0) {
+    else if (this.wantsEnter) {
       this.enters++;
       const status = this.native.ringEnter(this.fd, 0, 0, ENTER_GETEVENTS, -1);
       if (status < 0 && status !== EBUSY && status !== EAGAIN && status !== EINTR && status !== ETIME)
@@ -225,6 +244,7 @@ export class Uring {
       this.handlers[handler]!.uringComplete(tag, result, flags);
       count++;
     }
+    this.completed += count;
     return count;
   }
 

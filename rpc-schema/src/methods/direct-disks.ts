@@ -36,7 +36,7 @@ export const uringMethods = [
     name: 'bdev_uring_create',
     text:
       'Makes a bdev of a regular file or a block device, over the io_uring of each reactor: past the page cache ' +
-      '(O_DIRECT) where the file system can, else through it, which is logged. `readonly` is not in SPDK.',
+      '(O_DIRECT) where the file system can, else through it, which is logged. `readonly` and `io_poll` are not in SPDK.',
     decodeError: -32603,
     params: {
       filename: onFile.filename,
@@ -44,12 +44,18 @@ export const uringMethods = [
       block_size: onFile.block_size,
       uuid: onFile.uuid,
       readonly: onFile.readonly,
+      io_poll: optional(
+        t.bool,
+        'Look for completions in the device instead of waiting for interrupts: for NVMe devices with polled queues.',
+        { default: 'false', cli: set('--io-poll') },
+      ),
     },
     result: t.string,
     resultText: 'Name of the bdev.',
     errors: [
       ...onFileErrors,
       [-95, 'There is no io_uring here: the message says why. Use bdev_file_create.'],
+      [-95, 'io_poll: the device cannot be polled.'],
     ],
   }),
   defineUring({

@@ -59,7 +59,8 @@ export class AioEngine implements FileEngine, AioHandler {
   private ringEngine({ fd, direct }: AioContext): RingEngine | null {
     const { ring, regions } = this.reactor;
     if (ring === null) return null;
-    const file = { native: native!, ring, regions, zeroRegion: this.zeroRegion, fd, place: -1, direct };
+    const place = { fd, place: -1, polled: null, direct };
+    const file = { native: native!, ring, regions, zeroRegion: this.zeroRegion, ...place };
     return new RingEngine(file, this.owner);
   }
 

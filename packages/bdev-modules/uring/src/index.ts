@@ -6,8 +6,9 @@ import {
   type BdevRegistry,
   Errno,
 } from '@spdk-ts/bdev';
-import { closeFileBdev, createFileBdev, type FileContext, rescanFileBdev } from '@spdk-ts/file-io';
+import { closeFileBdev, createFileBdev, rescanFileBdev } from '@spdk-ts/file-io';
 import type { ReactorHost } from '@spdk-ts/reactor';
+import type { UringContext } from './context.ts';
 
 const MODULE = 'uring';
 
@@ -16,6 +17,7 @@ interface CreateParams {
   readonly name: string;
   readonly block_size?: number;
   readonly readonly?: boolean;
+  readonly io_poll?: boolean;
   readonly uuid?: string;
 }
 
@@ -24,7 +26,7 @@ async function create(
   bdevs: BdevRegistry,
   params: CreateParams,
 ): Promise<BdevDescription> {
-  const { name, filename, block_size, readonly = false, uuid } = params;
+  const { name, filename, block_size, readonly = false, io_poll = false, uuid } = params;
   const reasons = (await host.broadcast('reactor', 'uringUnavailable')) as string[];
   const why = reasons.find((reason) => reason !== '');
   if (why !== undefined)
@@ -34,14 +36,15 @@ async function create(
     );
   return await createFileBdev(bdevs, {
     ...{ module: MODULE, product_name: 'URING bdev', name, filename, block_size, readonly, uuid },
-    ...{ direct: true, ranges: true },
+    ...{ direct: true, needsDirect: io_poll, ranges: true, more: { io_poll } },
   });
 }
 
 function config(description: BdevDescription): { method: string; params: Record<string, unknown> }[] {
-  const { filename, readonly } = description.context as FileContext;
+  const { filename, readonly, io_poll } = description.context as UringContext;
   const { name, block_size, uuid } = description;
-  const params = { name, block_size, filename, ...(readonly && { readonly }), uuid };
+  const options = { ...(readonly && { readonly }), ...(io_poll && { io_poll }) };
+  const params = { name, block_size, filename, ...options, uuid };
   return [{ method: 'bdev_uring_create', params }];
 }
 
@@ -54,8 +57,8 @@ const plugin: BdevControlPlugin = {
       destroy: closeFileBdev,
       config,
       info(description) {
-        const { filename, readonly, direct } = description.context as FileContext;
-        return { uring: { filename, readonly, direct } };
+        const { filename, readonly, direct, io_poll } = description.context as UringContext;
+        return { uring: { filename, readonly, direct, io_poll } };
       },
     });
     rpc.register('bdev_uring_create', async (params) => (await create(host, bdevs, params)).name);

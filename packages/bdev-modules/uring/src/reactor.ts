@@ -2,6 +2,7 @@ import { BdevError, type BdevReactorModule, Errno, registerReactorModule } from 
 import { fileInstance } from '@spdk-ts/file-io';
 import { Logger } from '@spdk-ts/log';
 import type { ReactorPlugin } from '@spdk-ts/reactor';
+import type { UringContext } from './context.ts';
 
 const log = new Logger('bdev_uring');
 const module: BdevReactorModule = {
@@ -13,7 +14,8 @@ const module: BdevReactorModule = {
         Errno.ENOTSUP,
         `bdev ${description.name}: reactor ${reactor.index} has no io_uring`,
       );
-    return fileInstance(description, reactor, log);
+    const { io_poll } = description.context as UringContext;
+    return fileInstance(description, reactor, log, io_poll);
   },
 };
 
