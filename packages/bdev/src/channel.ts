@@ -254,8 +254,10 @@ export class BdevChannel {
     io.bounceBuffer = -1;
     if (--this.bouncing === 0) this.after &= ~BOUNCED;
     if (buffer < 0) return;
-    if (io.type === IoType.READ && io.status === IoStatus.SUCCESS)
+    if (io.type === IoType.READ && io.status === IoStatus.SUCCESS) {
       copyToIo(this.device.memory, io, 0, region, buffer, io.length);
+      this.device.memory.settle();
+    }
     this.reactor.buffers.put(buffer);
   }
 
@@ -301,8 +303,10 @@ export class BdevChannel {
   /** For the context: an I/O that waited for a buffer has it. */
   startWithBuffer(io: BdevIo, buffer: number): void {
     if (io.bounced) {
-      if (io.type !== IoType.READ)
+      if (io.type !== IoType.READ) {
         copyFromIo(this.device.memory, io, 0, this.reactor.buffers.region, buffer, io.length);
+        this.device.memory.settle();
+      }
       io.iovs = null;
       io.bounceBuffer = buffer;
     } else io.ownBuffer = buffer;

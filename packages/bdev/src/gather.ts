@@ -6,7 +6,7 @@ import type { Memory } from './memory.ts';
  * begin; data and place have `length` bytes from there on.
  */
 
-/** Copies from an I/O's data (a write's) to a place, before its owner is told of its end. */
+/** Copies from an I/O's data (a write's) to a place: later, see {@link Memory.copyLater}. */
 export function copyFromIo(
   memory: Memory,
   io: BdevIo,
@@ -34,7 +34,7 @@ export function copyFromIo(
   }
 }
 
-/** Copies from a place to an I/O's data (a read's), before its owner is told of its end. */
+/** Copies from a place to an I/O's data (a read's): later, see {@link Memory.copyLater}. */
 export function copyToIo(
   memory: Memory,
   io: BdevIo,
