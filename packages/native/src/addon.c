@@ -26,28 +26,52 @@ bool get_integer(struct call *call, size_t index, int64_t min, int64_t max, int6
   return false;
 }
 
+// Bytes of an element by napi_typedarray_type; the last is Float16Array, which newer versions have.
+static const uint8_t element_bytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 2};
+
+static bool is_detached(napi_env env, napi_value buffer) {
+  bool detached = false;
+  return napi_is_detached_arraybuffer(env, buffer, &detached) != napi_ok || detached;
+}
+
+// A typed array's bytes. False for anything else, also for one whose buffer was transferred.
+static bool view_bytes(napi_env env, napi_value value, int wanted, uint8_t **data, size_t *length) {
+  bool is_view = false;
+  napi_typedarray_type type = (napi_typedarray_type)-1;
+  napi_value buffer;
+  void *start = NULL;
+  size_t count = 0;
+  if (napi_is_typedarray(env, value, &is_view) != napi_ok || !is_view ||
+      napi_get_typedarray_info(env, value, &type, &count, &start, &buffer, NULL) != napi_ok ||
+      (size_t)type >= sizeof element_bytes || (wanted >= 0 && (int)type != wanted) || is_detached(env, buffer))
+    return false;
+  *data = start;
+  *length = count * element_bytes[type];
+  return true;
+}
+
 bool get_bytes(struct call *call, size_t index, uint8_t **data, size_t *length) {
-  bool is_view = false, is_buffer = false;
+  bool is_buffer = false;
+  void *start = NULL;
   if (index < call->count) {
     napi_value value = call->values[index];
-    void *start = NULL;
-    if (napi_is_typedarray(call->env, value, &is_view) == napi_ok && is_view) {
-      napi_typedarray_type type;
-      if (napi_get_typedarray_info(call->env, value, &type, length, &start, NULL, NULL) == napi_ok) {
-        static const uint8_t width[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
-        *length *= width[type];
-        *data = start;
-        return true;
-      }
-    }
-    if (napi_is_arraybuffer(call->env, value, &is_buffer) == napi_ok && is_buffer &&
+    if (view_bytes(call->env, value, -1, data, length)) return true;
+    if (napi_is_arraybuffer(call->env, value, &is_buffer) == napi_ok && is_buffer && !is_detached(call->env, value) &&
         napi_get_arraybuffer_info(call->env, value, &start, length) == napi_ok) {
       *data = start;
       return true;
     }
   }
+  char text[80];
+  snprintf(text, sizeof text, "argument %zu must be a typed array or an ArrayBuffer, not transferred", index + 1);
+  napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", text);
+  return false;
+}
+
+bool get_typed(struct call *call, size_t index, napi_typedarray_type type, uint8_t **data, size_t *length) {
+  if (index < call->count && view_bytes(call->env, call->values[index], (int)type, data, length)) return true;
   char text[64];
-  snprintf(text, sizeof text, "argument %zu must be a typed array or an ArrayBuffer", index + 1);
+  snprintf(text, sizeof text, "argument %zu must be a typed array of another type", index + 1);
   napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", text);
   return false;
 }
@@ -101,8 +125,11 @@ NAPI_MODULE_INIT() {
   define_file_range(env, exports);
   define_aio(env, exports);
   define_memory(env, exports);
+  define_map(env, exports);
   define_ring(env, exports);
+  define_watch(env, exports);
   define_net(env, exports);
+  define_unix(env, exports);
   define_batch(env, exports);
   return exports;
 }

@@ -40,24 +40,18 @@ static void free_table(napi_env env, void *data, void *hint) {
   free(data);
 }
 
+static const napi_type_tag table_tag = {0x2d41c0a7be5f4e63, 0xb1f8e5d07c934a26};
+
 static struct table *get_table(struct call *call) {
-  void *table = NULL;
-  if (call->count > 0 && napi_get_value_external(call->env, call->values[0], &table) == napi_ok) return table;
-  napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", "argument 1 must be a batch table");
-  return NULL;
+  return get_handle(call, 0, &table_tag, "a batch table");
 }
 
 // batchTable(): the regions of one thread, empty.
 static napi_value batch_table(napi_env env, napi_callback_info info) {
   (void)info;
   struct table *table = calloc(1, sizeof *table);
-  napi_value result;
   if (table == NULL) return throw_range(env, "out of memory");
-  if (napi_create_external(env, table, free_table, NULL, &result) != napi_ok) {
-    free(table);
-    return NULL;
-  }
-  return result;
+  return make_handle(env, &table_tag, table, free_table);
 }
 
 // batchRegion(table, region, bytes or null): sets or clears a region.

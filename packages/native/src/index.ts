@@ -2,9 +2,7 @@
  * The native addon, where it could be built and loaded: a handful of system calls that Node.js has no name
  * for. Everything works without it, more slowly; {@link nativeUnavailable} then says why it is absent.
  */
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { loadAddon } from './load-addon.ts';
 
 /** A ring as io_uring_setup made it: mapped memory, and where its fields are in it (bytes). */
 export interface RingMemory {
@@ -107,12 +105,31 @@ export interface Native {
   discardMemory(handle: number, offset: number, length: number): void;
   addressOf(view: ArrayBufferView | ArrayBuffer): number;
 
+  /** New memory of this size with a descriptor, zeroed (memfd_create): it can be passed to other processes. */
+  memoryFile(name: string, bytes: number): number;
+  /** From now on nobody can change the size of a memory file. */
+  sealSize(fd: number): void;
+  /** True if nobody can make the memory behind a descriptor shorter. */
+  sizeIsSealed(fd: number): boolean;
+  /**
+   * Memory of a file or memory file, shared with all who map it, as an ArrayBuffer: unmapped when that is collected.
+   * The offset is a multiple of the page size, and the range lies inside the file, 4 GiB at most. Touching it after
+   * somebody made the file shorter ends the process: for descriptors of others, see {@link sizeIsSealed}.
+   */
+  mapDescriptor(fd: number, offset: number, length: number): ArrayBuffer;
+
   ringSetup(entries: number, cqEntries: number, flags: number): RingMemory;
   /** io_uring_enter: what it returns, or a negative errno. `timeout_ns` bounds the wait; -1: no bound. */
   ringEnter(fd: number, toSubmit: number, minComplete: number, flags: number, timeout_ns: number): number;
-  /** io_uring_register: what it returns, or a negative errno. */
+  /**
+   * io_uring_register: what it returns, or a negative errno. The argument is as long as the opcode and the count
+   * need it; addresses inside it are the caller's responsibility.
+   */
   ringRegister(fd: number, opcode: number, argument: ArrayBufferView | null, count: number): number;
-  /** Watches an eventfd from the thread's event loop; `callback` is called once for each start. */
+  /**
+   * Watches an eventfd from the thread's event loop; `callback` is called once for each start. The watch ends when it
+   * is collected.
+   */
   ringWatch(fd: number, callback: () => void): unknown;
   ringWatchStart(watch: unknown): void;
   ringWatchStop(watch: unknown): void;
@@ -130,6 +147,22 @@ export interface Native {
   socketPeer(fd: number): { address: string; port: number };
   socketName(fd: number): { address: string; port: number };
 
+  /** Two connected UNIX stream sockets, which do not block. */
+  socketPair(): [number, number];
+  /** A listening UNIX stream socket. The path must not exist yet. */
+  unixListen(path: string, backlog: number): number;
+  unixConnect(path: string): number;
+  /**
+   * Sends bytes over a UNIX socket, and with the first of them descriptors (SCM_RIGHTS), 253 at most: copies, the
+   * caller's stay open. Returns the bytes sent, 0 if the socket takes nothing now.
+   */
+  sendDescriptors(fd: number, bytes: Uint8Array, descriptors: Int32Array): number;
+  /**
+   * Receives bytes, and the descriptors that came with them, which are the caller's to close. Null if there is
+   * nothing now; no bytes at the peer's end.
+   */
+  receiveDescriptors(fd: number, into: Uint8Array): { bytes: number; descriptors: number[] } | null;
+
   /** One thread's memory regions for {@link batchRun}. */
   batchTable(): unknown;
   batchRegion(table: unknown, region: number, bytes: Uint8Array | null): void;
@@ -141,22 +174,10 @@ export interface Native {
   crc32c(bytes: Uint8Array, start: number, end: number, crc: number): number;
 }
 
-function load(): { native: Native | null; why: string } {
-  if (process.env['SPDK_TS_NATIVE'] === '0') return { native: null, why: 'switched off by SPDK_TS_NATIVE=0' };
-  const path = fileURLToPath(new URL('../build/spdk_ts.node', import.meta.url));
-  if (!existsSync(path))
-    return { native: null, why: 'not built (no C compiler when the workspace was built)' };
-  try {
-    return { native: createRequire(import.meta.url)(path) as Native, why: '' };
-  } catch (error) {
-    return { native: null, why: `cannot be loaded: ${(error as Error).message}` };
-  }
-}
-
-const loaded = load();
+const loaded = loadAddon();
 
 /** The addon, or null where it is absent. */
-export const native: Native | null = loaded.native;
+export const native: Native | null = loaded.addon as Native | null;
 
 /** Why the addon is absent, or an empty string where it is there. */
 export const nativeUnavailable: string = loaded.why;

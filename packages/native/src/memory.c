@@ -76,18 +76,13 @@ static struct mapping *find(struct call *call) {
 // attachMemory(handle): the memory as an ArrayBuffer of the calling thread. It outlives releaseMemory.
 static napi_value attach_memory(napi_env env, napi_callback_info info) {
   struct call call;
-  napi_value buffer = NULL;
   if (!get_call(env, info, &call)) return NULL;
   pthread_mutex_lock(&lock);
   struct mapping *mapping = find(&call);
-  if (mapping != NULL) mapping->attached++;
+  bool fits = mapping != NULL && fits_buffer(env, mapping->length);
+  if (fits) mapping->attached++;
   pthread_mutex_unlock(&lock);
-  if (mapping == NULL) return NULL;
-  if (napi_create_external_arraybuffer(env, mapping->address, mapping->length, detach, mapping, &buffer) != napi_ok) {
-    detach(env, NULL, mapping);
-    return throw_errno(env, "attachMemory", ENOMEM);
-  }
-  return buffer;
+  return fits ? make_buffer(env, mapping->address, mapping->length, detach, mapping) : NULL;
 }
 
 // memoryAddress(handle)

@@ -128,7 +128,7 @@ static napi_value name_of(napi_env env, napi_callback_info info, const char *wha
                           int (*get)(int, struct sockaddr *, socklen_t *)) {
   struct call call;
   int64_t fd;
-  struct sockaddr_storage address;
+  struct sockaddr_storage address = {0};
   socklen_t length = sizeof address;
   char host[INET6_ADDRSTRLEN] = "";
   int port = 0;

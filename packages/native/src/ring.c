@@ -17,6 +17,9 @@
 #define IORING_SETUP_DEFER_TASKRUN (1U << 13)
 #endif
 
+// Flags 0 to 9 (IOPOLL … TASKRUN_FLAG), and these two. Others change what is mapped where.
+#define SETUP_ALLOWED (0x3ffU | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
+
 struct piece {
   void *address;
   size_t length;
@@ -33,7 +36,6 @@ static void unmap(napi_env env, void *data, void *hint) {
 // Maps a part of the ring and sets it as a property. False (with an exception) if it cannot.
 static bool map_piece(napi_env env, napi_value object, const char *name, int fd, off_t offset, size_t length) {
   struct piece *piece = malloc(sizeof *piece);
-  napi_value buffer;
   if (piece == NULL) return throw_errno(env, "malloc", ENOMEM), false;
   piece->length = length;
   piece->address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
@@ -41,12 +43,8 @@ static bool map_piece(napi_env env, napi_value object, const char *name, int fd,
     free(piece);
     return throw_errno(env, "mmap(io_uring)", errno), false;
   }
-  if (napi_create_external_arraybuffer(env, piece->address, length, unmap, piece, &buffer) != napi_ok) {
-    unmap(env, NULL, piece);
-    return throw_errno(env, "napi_create_external_arraybuffer", ENOMEM), false;
-  }
-  napi_set_named_property(env, object, name, buffer);
-  return true;
+  napi_value buffer = make_buffer(env, piece->address, length, unmap, piece);
+  return buffer != NULL && napi_set_named_property(env, object, name, buffer) == napi_ok;
 }
 
 // ringSetup(entries, cqEntries, flags): {fd, features, rings, sqes, and the offsets of the fields in `rings`}.
@@ -58,6 +56,7 @@ static napi_value ring_setup(napi_env env, napi_callback_info info) {
   if (!get_call(env, info, &call) || !get_integer(&call, 0, 1, 32768, &entries) ||
       !get_integer(&call, 1, 1, 65536, &cq_entries) || !get_integer(&call, 2, 0, UINT32_MAX, &flags))
     return NULL;
+  if (flags & ~(int64_t)SETUP_ALLOWED) return throw_range(env, "argument 3 has flags that change the ring's layout");
   memset(&params, 0, sizeof params);
   params.flags = (uint32_t)flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
   params.cq_entries = (uint32_t)cq_entries;
@@ -114,6 +113,48 @@ static napi_value ring_enter(napi_env env, napi_callback_info info) {
   return make_number(env, result < 0 ? -errno : result);
 }
 
+// Bytes of the argument of a registration: `fixed`, and `each` for each of `count`. The kernel trusts us that they
+// are there, so an opcode that is not in this table is refused.
+struct registration {
+  bool known, argument;
+  unsigned fixed, each, count_max;
+};
+static const struct registration registrations[] = {
+    [0] = {true, true, 0, 16, 16384},   // BUFFERS: iovecs
+    [1] = {true, false, 0, 0, 0},       // UNREGISTER_BUFFERS
+    [2] = {true, true, 0, 4, 65536},    // FILES
+    [3] = {true, false, 0, 0, 0},       // UNREGISTER_FILES
+    [4] = {true, true, 4, 0, 1},        // EVENTFD
+    [5] = {true, false, 0, 0, 0},       // UNREGISTER_EVENTFD
+    [6] = {true, true, 16, 0, 65536},   // FILES_UPDATE: io_uring_files_update
+    [7] = {true, true, 4, 0, 1},        // EVENTFD_ASYNC
+    [8] = {true, true, 16, 8, 256},     // PROBE
+    [12] = {true, false, 0, 0, 0},      // ENABLE_RINGS
+    [13] = {true, true, 32, 0, 32},     // FILES2: io_uring_rsrc_register, whose size is `count`
+    [14] = {true, true, 32, 0, 32},     // FILES_UPDATE2: io_uring_rsrc_update2
+    [15] = {true, true, 32, 0, 32},     // BUFFERS2
+    [16] = {true, true, 32, 0, 32},     // BUFFERS_UPDATE
+    [17] = {true, true, 0, 1, 1024},    // IOWQ_AFF: a CPU mask, bytes
+    [18] = {true, false, 0, 0, 0},      // UNREGISTER_IOWQ_AFF
+    [19] = {true, true, 8, 0, 2},       // IOWQ_MAX_WORKERS
+    [20] = {true, true, 0, 16, 16},     // RING_FDS
+    [21] = {true, true, 0, 16, 16},     // UNREGISTER_RING_FDS
+    [22] = {true, true, 40, 0, 1},      // PBUF_RING: io_uring_buf_reg
+    [23] = {true, true, 40, 0, 1},      // UNREGISTER_PBUF_RING
+    [25] = {true, true, 16, 0, 0},      // FILE_ALLOC_RANGE
+};
+
+// True if the kernel may read and write what the opcode and the count say; else it throws.
+static bool check_registration(napi_env env, int64_t opcode, size_t length, int64_t count) {
+  size_t known = sizeof registrations / sizeof registrations[0];
+  const struct registration *found = (size_t)opcode < known ? &registrations[opcode] : NULL;
+  if (found == NULL || !found->known) return throw_range(env, "argument 2 is not an opcode that is known here"), false;
+  if (count > found->count_max) return throw_range(env, "argument 4 is too large for the opcode"), false;
+  if (found->argument && length < found->fixed + found->each * (size_t)count)
+    return throw_range(env, "argument 3 is too short for the opcode and its count"), false;
+  return true;
+}
+
 // ringRegister(fd, opcode, argument or null, count): what the system call returns, or a negative errno.
 static napi_value ring_register(napi_env env, napi_callback_info info) {
   struct call call;
@@ -126,109 +167,10 @@ static napi_value ring_register(napi_env env, napi_callback_info info) {
     return NULL;
   if (napi_typeof(env, call.values[2], &type) != napi_ok) return NULL;
   if (type != napi_null && !get_bytes(&call, 2, &data, &length)) return NULL;
+  if (!check_registration(env, opcode, length, count)) return NULL;
+  if (!registrations[opcode].argument) data = NULL;
   long result = syscall(SYS_io_uring_register, (int)fd, (unsigned)opcode, data, (unsigned)count);
   return make_number(env, result < 0 ? -errno : result);
-}
-
-// A watch tells the event loop of a worker when its ring has completions: that is how a reactor sleeps.
-struct uv_loop_s;
-struct uv_poll_s;
-typedef struct uv_poll_s uv_poll_t;
-enum { UV_POLL_TYPE = 8, UV_READABLE = 1 };
-extern size_t uv_handle_size(int type);
-extern int uv_poll_init(struct uv_loop_s *, uv_poll_t *, int fd);
-extern int uv_poll_start(uv_poll_t *, int events, void (*callback)(uv_poll_t *, int status, int events));
-extern int uv_poll_stop(uv_poll_t *);
-extern void uv_close(uv_poll_t *, void (*callback)(uv_poll_t *));
-extern void uv_unref(uv_poll_t *);
-extern void *uv_handle_get_data(const uv_poll_t *);
-extern void uv_handle_set_data(uv_poll_t *, void *);
-
-struct watch {
-  napi_env env;
-  napi_ref callback;
-  napi_async_context context;
-  uv_poll_t *handle;
-};
-
-static void free_watch(uv_poll_t *handle) {
-  free(uv_handle_get_data(handle));
-  free(handle);
-}
-
-static void close_watch(void *argument) {
-  struct watch *watch = argument;
-  uv_close(watch->handle, free_watch);
-}
-
-static void ring_readable(uv_poll_t *handle, int status, int events) {
-  (void)status;
-  (void)events;
-  struct watch *watch = uv_handle_get_data(handle);
-  napi_handle_scope scope;
-  napi_value callback, receiver;
-  uv_poll_stop(handle);
-  if (napi_open_handle_scope(watch->env, &scope) != napi_ok) return;
-  napi_get_reference_value(watch->env, watch->callback, &callback);
-  napi_get_global(watch->env, &receiver);
-  napi_make_callback(watch->env, watch->context, receiver, callback, 0, NULL, NULL);
-  napi_close_handle_scope(watch->env, scope);
-}
-
-// ringWatch(fd, callback): a watch, not yet started.
-static napi_value ring_watch(napi_env env, napi_callback_info info) {
-  struct call call;
-  int64_t fd;
-  napi_valuetype type;
-  napi_value name, result;
-  struct uv_loop_s *loop;
-  if (!get_call(env, info, &call) || !get_integer(&call, 0, 0, INT32_MAX, &fd)) return NULL;
-  if (call.count < 2 || napi_typeof(env, call.values[1], &type) != napi_ok || type != napi_function) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 2 must be a function");
-    return NULL;
-  }
-  struct watch *watch = calloc(1, sizeof *watch);
-  uv_poll_t *handle = calloc(1, uv_handle_size(UV_POLL_TYPE));
-  if (watch == NULL || handle == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok ||
-      uv_poll_init(loop, handle, (int)fd) != 0) {
-    free(watch);
-    free(handle);
-    return throw_errno(env, "uv_poll_init", EINVAL);
-  }
-  watch->env = env;
-  watch->handle = handle;
-  uv_handle_set_data(handle, watch);
-  napi_create_reference(env, call.values[1], 1, &watch->callback);
-  napi_create_string_utf8(env, "io_uring", NAPI_AUTO_LENGTH, &name);
-  napi_async_init(env, NULL, name, &watch->context);
-  napi_add_env_cleanup_hook(env, close_watch, watch);
-  return napi_create_external(env, watch, NULL, NULL, &result) == napi_ok ? result : NULL;
-}
-
-// ringWatchStart(watch): calls back once, when the ring has completions (at once, if it has them now).
-static napi_value ring_watch_start(napi_env env, napi_callback_info info) {
-  struct call call;
-  void *watch = NULL;
-  if (!get_call(env, info, &call)) return NULL;
-  if (call.count < 1 || napi_get_value_external(env, call.values[0], &watch) != napi_ok) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 1 must be a watch");
-    return NULL;
-  }
-  uv_poll_start(((struct watch *)watch)->handle, UV_READABLE, ring_readable);
-  return NULL;
-}
-
-// ringWatchStop(watch)
-static napi_value ring_watch_stop(napi_env env, napi_callback_info info) {
-  struct call call;
-  void *watch = NULL;
-  if (!get_call(env, info, &call)) return NULL;
-  if (call.count < 1 || napi_get_value_external(env, call.values[0], &watch) != napi_ok) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 1 must be a watch");
-    return NULL;
-  }
-  uv_poll_stop(((struct watch *)watch)->handle);
-  return NULL;
 }
 
 void define_ring(napi_env env, napi_value exports) {
@@ -236,9 +178,6 @@ void define_ring(napi_env env, napi_value exports) {
       METHOD("ringSetup", ring_setup),
       METHOD("ringEnter", ring_enter),
       METHOD("ringRegister", ring_register),
-      METHOD("ringWatch", ring_watch),
-      METHOD("ringWatchStart", ring_watch_start),
-      METHOD("ringWatchStop", ring_watch_stop),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);
 }
