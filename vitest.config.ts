@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 // Packages import each other through their built entry points, so `npm run build` comes first.
-// unit: beside the code; integration: whole processes; guest: a real Linux kernel in a virtual machine.
+// unit: beside the code; integration: whole processes; soak: faults, scale and endurance (short, unless
+// `npm run soak` says how long); guest: a real Linux kernel in a virtual machine.
 const report = process.env['TEST_REPORT'];
 
 export default defineConfig({
@@ -21,6 +22,15 @@ export default defineConfig({
           name: 'integration',
           include: ['test/integration/**/*.test.ts', 'test/sim/**/*.test.ts'],
           testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          testTimeout: 120_000,
           hookTimeout: 60_000,
           fileParallelism: false,
         },

@@ -1,3 +1,4 @@
+export { Load, type LoadOptions } from './load.ts';
 export { type Pdu, PduStream } from './pdu-stream.ts';
 export {
   DEFAULT_HOSTNQN,

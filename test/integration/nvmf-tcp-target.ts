@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { pattern, RawHost, read, write } from '../host/index.ts';
-import { freePort, Target } from '../linux-guest/target.ts';
+import { freePort, Target, type TargetOptions } from '../linux-guest/target.ts';
 
 export const NQN = 'nqn.2026-11.io.spdk-ts:tcp';
 export const DISK_BYTES = 64 * 1024 * 1024;
@@ -15,8 +15,12 @@ export class TcpTarget {
   private seed = 1;
 
   /** `transport`: options of nvmf_create_transport; `config`: what is loaded before. */
-  static async start(transport: Record<string, unknown> = {}, config?: unknown): Promise<TcpTarget> {
-    const target = await Target.start(config === undefined ? {} : { config });
+  static async start(
+    transport: Record<string, unknown> = {},
+    config?: unknown,
+    options: TargetOptions = {},
+  ): Promise<TcpTarget> {
+    const target = await Target.start(config === undefined ? options : { ...options, config });
     const port = await freePort();
     await target.createMalloc('Malloc0', DISK_BYTES);
     await target.rpc('nvmf_create_transport', { trtype: 'TCP', ...transport });

@@ -106,6 +106,15 @@ export async function freePort(): Promise<number> {
   }
 }
 
+export interface TargetOptions {
+  readonly folder?: string;
+  readonly config?: Json;
+  /** Further arguments of the program, and of Node.js itself (ours only). */
+  readonly args?: readonly string[];
+  readonly nodeArgs?: readonly string[];
+  readonly env?: Record<string, string>;
+}
+
 /** One target process. Several may follow each other in one folder, as after a crash. */
 export class Target {
   /** Resolves when the process is gone: its exit code, or the signal that ended it. */
@@ -117,11 +126,13 @@ export class Target {
   #running = true;
   #keepFolder = false;
 
-  private constructor(folder: string, args: string[]) {
+  private constructor(folder: string, args: string[], options: TargetOptions) {
     this.folder = folder;
-    const command = [...firstArguments, '-r', this.socket, '-m', mask, ...args];
+    const nodeArgs = program === process.execPath ? (options.nodeArgs ?? []) : [];
+    const command = [...nodeArgs, ...firstArguments, '-r', this.socket, '-m', mask, ...args];
     this.output = `$ ${program} ${command.join(' ')}\n`;
-    this.#child = spawn(program!, command, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder });
+    const env = { ...process.env, ...options.env };
+    this.#child = spawn(program!, command, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder, env });
     this.#child.stdout!.on('data', (chunk) => {
       this.output += chunk;
     });
@@ -154,16 +165,16 @@ export class Target {
   }
 
   /** Starts a target and waits until it is ready for requests; with `config`, until that is loaded. */
-  static async start(options: { folder?: string; config?: Json } = {}): Promise<Target> {
+  static async start(options: TargetOptions = {}): Promise<Target> {
     if (program === process.execPath && !existsSync(new URL('../dist/main.js', `file://${ours}`)))
       throw new Error('the target is not built: npm run build');
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'spdk-ts-guest-')));
-    const args: string[] = [];
+    const args: string[] = [...(options.args ?? [])];
     if (options.config !== undefined) {
       await writeFile(join(folder, 'config.json'), JSON.stringify(options.config));
       args.push('--json', join(folder, 'config.json'));
     }
-    const target = new Target(folder, args);
+    const target = new Target(folder, args, options);
     try {
       await eventually(30, 'the target answers', async () => {
         if (!target.running) return true;

@@ -1,0 +1,125 @@
+/** Hosts that take or give their bytes one at a time, or stop: nobody else may notice. */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { nvmOpcode, pduHeaderLength, pduType, sglId } from '@spdk-ts/nvme-spec';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { Load, pattern, type RawHost, type RawQueue, read } from '../host/index.ts';
+import { SERVICE_LBA, TcpTarget } from '../integration/nvmf-tcp-target.ts';
+import { soakSeed } from './duration.ts';
+
+/** Commands that a slow peer has outstanding, and the bytes that each reads: more than the kernel buffers. */
+const DEPTH = 100;
+const READ_BYTES = 128 * 1024;
+/** What the others must get done beside it. */
+const ENOUGH = 2000;
+/** The slow peers' own blocks, which the load leaves alone. */
+const SLOW_LBA = SERVICE_LBA - 4096;
+
+let target: TcpTarget;
+const seed = soakSeed;
+
+beforeAll(async () => {
+  console.log(`LOAD_SEED=${seed}`);
+  target = await TcpTarget.start();
+});
+beforeEach(() => target.expectService());
+afterAll(() => target?.stop());
+
+/** Runs until others have done enough, on every reactor. */
+async function othersGoOn(): Promise<void> {
+  const host: RawHost = await target.host(6);
+  const load = new Load(host.queues, { depth: 8, bytes_max: 16_384, seed });
+  load.start();
+  await load.until(() => load.verified >= ENOUGH && load.verifiedOf.every((count) => count >= ENOUGH / 20));
+  await load.stop();
+  host.close();
+}
+
+/** Takes over a queue's socket: from now on nothing is read from it but by the test. */
+function takeOver(queue: RawQueue): Socket {
+  const { socket } = queue.stream;
+  socket.removeAllListeners('data');
+  socket.pause();
+  return socket;
+}
+
+it('a peer that reads one byte in a millisecond', async () => {
+  const hosts = await Promise.all([1, 2, 3].map(() => target.host(1)));
+  const timers = hosts.map((host) => {
+    const [queue] = host.queues;
+    for (let i = 0; i < DEPTH; i++) read(queue!, SLOW_LBA, READ_BYTES).catch(() => {});
+    const socket = takeOver(queue!);
+    let taken = 0;
+    const timer = setInterval(() => {
+      taken += socket.read(1)?.length ?? 0;
+    }, 1);
+    return { timer, taken: () => taken };
+  });
+  await othersGoOn();
+  for (const { timer, taken } of timers) {
+    clearInterval(timer);
+    expect(taken()).toBeGreaterThan(0); // it was served, slowly
+  }
+  expect(hosts.some((host) => host.queues[0]!.stream.ended)).toBe(false);
+  for (const host of hosts) host.close();
+});
+
+it('a peer that sends one byte in a millisecond, and whose write is right all the same', async () => {
+  const host = await target.host(1);
+  const [queue] = host.queues;
+  const data = pattern(512, seed);
+  const cid = queue!.newCid();
+  const done = queue!.expect(cid);
+  const sgl1 = { identifier: sglId.inCapsule, address: 0, length: data.length };
+  const fields = { opcode: nvmOpcode.write, nsid: 1, psdt: 1, cid, sgl1, cdw10: SLOW_LBA };
+  const capsule = queue!.capsule(fields, data);
+  let sent = 0;
+  const timer = setInterval(() => {
+    if (sent < capsule.length) queue!.stream.send(capsule.subarray(sent, ++sent));
+  }, 1);
+  await othersGoOn();
+  expect((await done).status).toBe(0);
+  clearInterval(timer);
+  expect(Buffer.compare((await read(queue!, SLOW_LBA, 512)).data, data)).toBe(0);
+  host.close();
+});
+
+it('peers that stop in the middle of their data', async () => {
+  const hosts = await Promise.all([1, 2, 3, 4].map(() => target.host(1)));
+  for (const host of hosts) {
+    const [queue] = host.queues;
+    const data = pattern(65_536, seed);
+    let stopped = 0;
+    // Answers every R2T with the first bytes of a PDU that never ends; the connection can carry only one of these.
+    queue!.stream.deliver((pdu) => {
+      if (pdu.type !== pduType.r2t || stopped++ > 0) return;
+      const whole = queue!.h2cData(pdu.view.getUint16(8, true), pdu.view.getUint16(10, true), 0, data, true);
+      queue!.stream.send(whole.subarray(0, pduHeaderLength.h2cData + 10_000));
+    });
+    for (let i = 0; i < 30; i++) {
+      const cid = queue!.newCid();
+      queue!.expect(cid).catch(() => {});
+      const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length: data.length };
+      const fields = { opcode: nvmOpcode.write, nsid: 1, psdt: 1, cid, sgl1, cdw10: SLOW_LBA, cdw12: 127 };
+      queue!.stream.send(queue!.capsule(fields));
+    }
+    while (stopped === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await othersGoOn();
+  expect(hosts.some((host) => host.queues[0]!.stream.ended)).toBe(false);
+  for (const host of hosts) host.close();
+});
+
+it('many that connect and say nothing, or half a word', async () => {
+  const sockets = await Promise.all(
+    Array.from({ length: 100 }, async (_, i) => {
+      const socket = connect({ port: target.port, host: '127.0.0.1' });
+      await once(socket, 'connect');
+      socket.on('error', () => {});
+      if (i % 2 === 0) socket.write(new Uint8Array([0, 0, 128, 0]));
+      return socket;
+    }),
+  );
+  await othersGoOn();
+  for (const socket of sockets) socket.destroy();
+});
