@@ -1,6 +1,6 @@
 import { BdevRegistry } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
-import { defaultUring, WorkerHost } from '@spdk-ts/reactor';
+import { WorkerHost } from '@spdk-ts/reactor';
 import { type HeldLock, RpcServer } from '@spdk-ts/rpc';
 import { sockReactorEntry } from '@spdk-ts/sock';
 import { cpuCount, describeCapabilities } from './capabilities.ts';
@@ -52,7 +52,7 @@ export class Application {
     const host = await WorkerHost.start({
       cores: options.cores,
       mode: options.mode,
-      uring: options.uring ? defaultUring : null,
+      uring: options.uring,
       seed: options.seed,
       plugins: [sockReactorEntry, ...plugins.flatMap((plugin) => plugin.reactorEntries)],
     });

@@ -1,7 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { parseCpuset } from '@spdk-ts/env';
 import { logFlags, setLogFlag, setPrintLevel } from '@spdk-ts/log';
-import { type ReactorMode, reactorModes } from '@spdk-ts/reactor';
+import {
+  defaultUring,
+  type ReactorMode,
+  reactorModes,
+  type UringOptions,
+  uringLimits,
+} from '@spdk-ts/reactor';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** Where an RPC server listens unless told otherwise. */
@@ -23,8 +29,8 @@ export interface AppOptions {
   readonly cores: readonly number[];
   readonly mode: ReactorMode;
   readonly seed: number;
-  /** Use io_uring where the system allows it. */
-  readonly uring: boolean;
+  /** Sizes of each reactor's io_uring, which is used where the system allows it; null: never. */
+  readonly uring: UringOptions | null;
   readonly pidFile: string | null;
   /** Lines that explain options which were accepted without effect. */
   readonly explained: readonly string[];
@@ -76,6 +82,26 @@ function seed(text: string): number {
   return value;
 }
 
+/** The size of a ring: the kernel would round others up, or refuse them. */
+const ringSize =
+  (max: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 1 || value > max || (value & (value - 1)) !== 0)
+      throw new InvalidArgumentError(`give a power of two from 1 to ${max}.`);
+    return value;
+  };
+
+function uringOptions(values: Record<string, unknown>): UringOptions {
+  const entries = values['uringEntries'] as number;
+  const cq_entries = values['uringCqEntries'] as number;
+  if (cq_entries < entries)
+    throw new Error(
+      `--uring-cq-entries is ${cq_entries}: it must not be less than --uring-entries (${entries})`,
+    );
+  return { entries, cq_entries };
+}
+
 export interface AppOptionDefaults {
   /** Null: no RPC server unless -r asks for one. */
   readonly rpcSocket: string | null;
@@ -112,6 +138,18 @@ export function addAppOptions(command: Command, defaults: AppOptionDefaults): Co
     )
     .option('--interrupt-mode', 'the same as --reactor-mode interrupt')
     .option('--no-uring', 'leave io_uring alone: sockets go through node:net')
+    .option(
+      '--uring-entries <number>',
+      "submission entries of a reactor's io_uring",
+      ringSize(uringLimits.entries),
+      defaultUring.entries,
+    )
+    .option(
+      '--uring-cq-entries <number>',
+      'its completion entries, at least as many',
+      ringSize(uringLimits.cq_entries),
+      defaultUring.cq_entries,
+    )
     .option('--seed <number>', "seed of the reactors' random numbers", seed, 1)
     .optionsGroup('Log:')
     .option(
@@ -157,7 +195,7 @@ export function readAppOptions(
     cores: values['cpumask'] as number[],
     mode: values['interruptMode'] === true ? 'interrupt' : (values['reactorMode'] as ReactorMode),
     seed: values['seed'] as number,
-    uring: values['uring'] !== false,
+    uring: values['uring'] === false ? null : uringOptions(values),
     pidFile: text('pidfile'),
     explained: explain(values),
   };

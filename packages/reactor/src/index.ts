@@ -21,5 +21,6 @@ export {
   type UringHandler,
   UringOp,
   type UringOptions,
+  uringLimits,
 } from './uring.ts';
 export { WorkerHost, type WorkerHostOptions } from './worker-host.ts';

@@ -38,6 +38,9 @@ const SQ_CQ_OVERFLOW = 2;
 const SQ_TASKRUN = 4;
 const CQ_EVENTFD_DISABLED = 1;
 const REGISTER_EVENTFD = 4;
+const REGISTER_PROBE = 8;
+const PROBE_OPS = 256;
+const OP_SUPPORTED = 1;
 const EBUSY = -16;
 const EAGAIN = -11;
 const EINTR = -4;
@@ -51,13 +54,17 @@ export interface UringHandler {
   uringComplete(tag: number, result: number, flags: number): void;
 }
 
-/** Sizes of a ring: entries, powers of two. */
+/** Sizes of a ring. The kernel rounds them up to powers of two. */
 export interface UringOptions {
+  /** Submissions that are prepared between two system calls at most. */
   readonly entries: number;
+  /** Completions that the ring holds, at least as many: more are kept by the kernel meanwhile, at a price. */
   readonly cq_entries: number;
   /** Completions are looked for in the device (IORING_SETUP_IOPOLL): only for direct reads and writes, and no sleep. */
   readonly polled?: boolean;
 }
+/** What the kernel takes (IORING_MAX_ENTRIES, IORING_MAX_CQ_ENTRIES). */
+export const uringLimits = { entries: 32_768, cq_entries: 65_536 } as const;
 export const defaultUring: UringOptions = { entries: 1024, cq_entries: 4096 };
 
 /**
@@ -74,6 +81,10 @@ export class Uring {
   readonly buffers: UringBuffers;
   /** True while a sleep is prepared or under way. */
   armed = false;
+  /** True if completions are worked on only when this thread asks for them (DEFER_TASKRUN, Linux 6.1). */
+  readonly deferred: boolean;
+  readonly entries: number;
+  readonly cqEntries: number;
   /** Calls of io_uring_enter, for statistics. */
   enters = 0;
   private readonly native: Native;
@@ -95,6 +106,8 @@ export class Uring {
   private completed = 0;
   private readonly handlers: UringHandler[] = [];
   private readonly freeHandlers: number[] = [];
+  /** Completions that had to leave the ring before anybody could be told: tag, handler, result and flags of each. */
+  private readonly stashed: number[] = [];
 
   /**
    * `regions`: whose memory can be registered. Throws an Error with the errno as its code where the kernel, a
@@ -111,12 +124,17 @@ export class Uring {
     const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG | polled;
     const plain = SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | polled;
     let ring: ReturnType<Native['ringSetup']>;
+    let deferred = true;
     try {
       ring = native.ringSetup(options.entries, options.cq_entries, best);
     } catch (error) {
       if ((error as { code?: string }).code !== '22') throw error;
+      deferred = false;
       ring = native.ringSetup(options.entries, options.cq_entries, plain);
     }
+    this.deferred = deferred;
+    this.entries = ring.sqEntries;
+    this.cqEntries = ring.cqEntries;
     this.fd = ring.fd;
     this.polled = options.polled ?? false;
     this.words = new Uint32Array(ring.sqes);
@@ -139,6 +157,15 @@ export class Uring {
     this.watch = native.ringWatch(this.eventFd, onWake);
     this.files = new UringFiles(native, this.fd);
     this.buffers = new UringBuffers(native, this.fd, regions);
+  }
+
+  /** Asks the kernel for the operations that it has: true for those. */
+  operations(): (opcode: number) => boolean {
+    // io_uring_probe: 16 bytes, then for each operation opcode, reserved, u16 flags, u32 reserved.
+    const probe = new Uint8Array(16 + PROBE_OPS * 8);
+    const status = this.native.ringRegister(this.fd, REGISTER_PROBE, probe, PROBE_OPS);
+    const count = status < 0 ? 0 : probe[1]!;
+    return (opcode) => opcode < count && (probe[16 + opcode * 8 + 2]! & OP_SUPPORTED) !== 0;
   }
 
   /** A number for a handler, to be given with each entry. */
@@ -204,14 +231,29 @@ export class Uring {
   }
 
   private submit(): void {
-    this.rings[this.sqTail] = this.tail;
     while (this.submitted < this.tail) {
+      this.rings[this.sqTail] = this.tail;
       this.enters++;
       const done = this.native.ringEnter(this.fd, this.tail - this.submitted, 0, ENTER_GETEVENTS, -1);
       if (done >= 0) this.submitted += done;
-      else if (done === EBUSY || done === EAGAIN) this.reap();
+      else if (done === EBUSY || done === EAGAIN) this.stash();
       else if (done !== EINTR) throw new Error(`io_uring_enter failed with errno ${-done}`);
     }
+  }
+
+  /**
+   * Makes room in a full completion queue, for which the kernel waits before it takes more. Nobody is told here: a
+   * handler may be the one that is preparing an entry, and would be called from within itself.
+   */
+  private stash(): void {
+    const { rings, results, cqMask, cqes } = this;
+    let head = rings[this.cqHead]!;
+    while (head !== rings[this.cqTail]!) {
+      const at = cqes + (head & cqMask) * CQE_WORDS;
+      this.stashed.push(rings[at]!, rings[at + 1]!, results[at + 2]!, rings[at + 3]!);
+      head = (head + 1) >>> 0;
+    }
+    rings[this.cqHead] = head;
   }
 
   /**
@@ -229,23 +271,34 @@ export class Uring {
     return this.reap();
   }
 
+  /** Tells of everything that has completed, in order: what was stashed meanwhile is older than what the ring holds. */
   private reap(): number {
     const { rings, results, cqMask, cqes } = this;
-    let head = rings[this.cqHead]!;
     let count = 0;
-    while (head !== rings[this.cqTail]!) {
+    for (;;) {
+      if (this.stashed.length > 0) count += this.tellStashed();
+      const head = rings[this.cqHead]!;
+      if (head === rings[this.cqTail]!) break;
       const at = cqes + (head & cqMask) * CQE_WORDS;
       const tag = rings[at]!;
       const handler = rings[at + 1]!;
       const result = results[at + 2]!;
       const flags = rings[at + 3]!;
-      head = (head + 1) >>> 0;
-      rings[this.cqHead] = head;
+      rings[this.cqHead] = head + 1;
       this.handlers[handler]!.uringComplete(tag, result, flags);
       count++;
     }
     this.completed += count;
     return count;
+  }
+
+  private tellStashed(): number {
+    const { stashed } = this;
+    let i = 0;
+    for (; i < stashed.length; i += 4)
+      this.handlers[stashed[i + 1]!]!.uringComplete(stashed[i]!, stashed[i + 2]!, stashed[i + 3]!);
+    stashed.length = 0;
+    return i / 4;
   }
 
   private setEvents(on: boolean): void {
@@ -258,7 +311,9 @@ export class Uring {
     this.setEvents(true);
     if (this.tail !== this.submitted) this.submit();
     const ready =
-      (this.rings[this.sqFlags]! & SQ_TASKRUN) !== 0 || this.rings[this.cqHead] !== this.rings[this.cqTail];
+      (this.rings[this.sqFlags]! & (SQ_TASKRUN | SQ_CQ_OVERFLOW)) !== 0 ||
+      this.rings[this.cqHead] !== this.rings[this.cqTail] ||
+      this.stashed.length > 0;
     if (ready) this.setEvents(false);
     else {
       this.native.ringWatchStart(this.watch);
