@@ -113,6 +113,8 @@ export interface TargetOptions {
   readonly args?: readonly string[];
   readonly nodeArgs?: readonly string[];
   readonly env?: Record<string, string>;
+  /** A command that runs another, which it is started by. */
+  readonly under?: readonly string[];
 }
 
 /** One target process. Several may follow each other in one folder, as after a crash. */
@@ -132,7 +134,8 @@ export class Target {
     const command = [...nodeArgs, ...firstArguments, '-r', this.socket, '-m', mask, ...args];
     this.output = `$ ${program} ${command.join(' ')}\n`;
     const env = { ...process.env, ...options.env };
-    this.#child = spawn(program!, command, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder, env });
+    const [file, ...rest] = [...(options.under ?? []), program!, ...command];
+    this.#child = spawn(file!, rest, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder, env });
     this.#child.stdout!.on('data', (chunk) => {
       this.output += chunk;
     });

@@ -1,29 +1,64 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, platform } from 'node:os';
+import { getSystemErrorName } from 'node:util';
 import { aioUnavailable } from '@spdk-ts/bdev-aio';
 import { native, nativeUnavailable } from '@spdk-ts/native';
-import type { ReactorHost } from '@spdk-ts/reactor';
+import type { ReactorHost, UringFeature } from '@spdk-ts/reactor';
 
 /** One thing that this process can or cannot do, and why not. */
 export interface Capability {
   readonly name: string;
   readonly available: boolean;
+  /** Why it is not available. */
   readonly reason?: string;
+  /** Which variant of it is used, or how far it goes. */
+  readonly detail?: string;
 }
 
-function capability(name: string, why: string): Capability {
-  return why === '' ? { name, available: true } : { name, available: false, reason: why };
+/** `why` is empty for what is available. */
+function capability(name: string, why: string, detail = ''): Capability {
+  if (why !== '') return { name, available: false, reason: why };
+  return detail === '' ? { name, available: true } : { name, available: true, detail };
+}
+
+/** What io_uring offers here; where there is no ring, every feature of it is absent for the same reason. */
+const uringNames = [
+  'io_uring',
+  'uring_deferred_taskrun',
+  'uring_multishot_accept',
+  'uring_multishot_receive',
+  'uring_zero_copy_send',
+  'uring_registered_buffers',
+] as const;
+
+function kernelAio(addon: string): string {
+  if (native === null) return addon;
+  const error = native.probeAio();
+  if (error === 0) return '';
+  const reasons: Record<number, string> = {
+    1: 'forbidden, by seccomp or a security module',
+    11: "all of the system's requests are in use (sysctl fs.aio-max-nr)",
+    38: 'not in this kernel, or blocked by seccomp',
+  };
+  return `${reasons[error] ?? 'refused'}: io_setup: ${getSystemErrorName(-error)}`;
 }
 
 /** What was found on this machine: nothing here is needed, everything here makes something faster. */
 export async function capabilities(host: ReactorHost): Promise<Capability[]> {
-  const uring = (await host.call(0, 'reactor', 'uringUnavailable')) as string;
   const addon = native === null ? `needs the native addon, which is ${nativeUnavailable}` : '';
+  const uring = (await host.call(0, 'reactor', 'uringUnavailable')) as string;
+  const features = (await host.call(0, 'reactor', 'uringFeatures')) as UringFeature[];
+  const notPinned = (await host.broadcast('reactor', 'notPinned')) as string[];
   return [
     capability('native_addon', nativeUnavailable),
-    capability('cpu_pinning', addon),
+    capability('cpu_pinning', notPinned.find((why) => why !== '') ?? ''),
     capability('connection_spreading', addon),
     capability('hole_punching', addon),
+    ...uringNames.map((name) => {
+      const { reason = uring, detail = '' } = features.find((feature) => feature.name === name) ?? {};
+      return capability(name, reason, detail);
+    }),
+    capability('kernel_aio', kernelAio(addon)),
     capability('sock_posix', ''),
     capability('sock_uring', uring),
     capability('bdev_file', ''),
@@ -32,14 +67,21 @@ export async function capabilities(host: ReactorHost): Promise<Capability[]> {
   ];
 }
 
-/** The start-up lines that say which I/O paths are used. */
+/** The start-up lines that say which I/O paths are used, and why others are not. */
 export async function describeCapabilities(host: ReactorHost): Promise<string[]> {
   const all = await capabilities(host);
-  const present = all.filter((one) => one.available).map((one) => one.name);
-  const absent = all.filter((one) => !one.available);
-  const lines = [`I/O paths: ${present.join(', ')}`];
+  const present = all.filter((one) => one.available);
+  const lines = [`I/O paths: ${present.map(({ name }) => name).join(', ')}`];
+  const ring = present.find(({ name }) => name === 'io_uring');
+  if (ring?.detail !== undefined) lines.push(`io_uring: ${ring.detail}`);
+  // Several things that are absent for one reason are one line.
+  const reasons = new Map<string, string[]>();
+  for (const { name, reason } of all)
+    if (reason !== undefined) reasons.set(reason, [...(reasons.get(reason) ?? []), name]);
   if (native === null) lines.push(`native addon: ${nativeUnavailable}; the portable path is used`);
-  else for (const { name, reason } of absent) lines.push(`${name} is not available: ${reason}`);
+  else
+    for (const [reason, names] of reasons)
+      lines.push(`${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} not available: ${reason}`);
   return lines;
 }
 

@@ -130,6 +130,7 @@ NAPI_MODULE_INIT() {
   define_watch(env, exports);
   define_net(env, exports);
   define_unix(env, exports);
+  define_probe(env, exports);
   define_batch(env, exports);
   return exports;
 }

@@ -51,6 +51,7 @@ void define_map(napi_env env, napi_value exports);
 void define_ring(napi_env env, napi_value exports);
 void define_watch(napi_env env, napi_value exports);
 void define_net(napi_env env, napi_value exports);
+void define_probe(napi_env env, napi_value exports);
 void define_unix(napi_env env, napi_value exports);
 void define_batch(napi_env env, napi_value exports);
 

@@ -163,6 +163,9 @@ export interface Native {
    */
   receiveDescriptors(fd: number, into: Uint8Array): { bytes: number; descriptors: number[] } | null;
 
+  /** 0 if the kernel lets this process use its AIO (io_setup), else the errno. */
+  probeAio(): number;
+
   /** One thread's memory regions for {@link batchRun}. */
   batchTable(): unknown;
   batchRegion(table: unknown, region: number, bytes: Uint8Array | null): void;

@@ -23,4 +23,5 @@ export {
   type UringOptions,
   uringLimits,
 } from './uring.ts';
+export type { UringFeature } from './uring-features.ts';
 export { WorkerHost, type WorkerHostOptions } from './worker-host.ts';

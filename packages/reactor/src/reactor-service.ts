@@ -3,6 +3,7 @@ import { allocateBuffers } from './buffer-memory.ts';
 import type { ReactorPlugin, ReactorService } from './control-link.ts';
 import type { Reactor } from './reactor.ts';
 import { reactorStats, threadChannels, threadPollers, threadStats } from './statistics.ts';
+import type { UringFeature } from './uring-features.ts';
 
 /** How long a logical thread may take to end, ms: what SPDK gives it. */
 export const THREAD_EXIT_TIMEOUT_MS = 5000;
@@ -12,6 +13,10 @@ export interface ReactorEnvironment {
   readonly tid: number;
   /** Why the reactor has no io_uring; empty if it has one. */
   readonly uringUnavailable: string;
+  /** What its io_uring can do; empty without one. */
+  readonly uringFeatures: readonly UringFeature[];
+  /** Why the reactor is not bound to its core; empty if it is. */
+  readonly notPinned: string;
   /** True if the reactor sleeps when idle. */
   sleeps(): boolean;
   setMode(mode: string): void;
@@ -45,6 +50,8 @@ async function stopServices(reactor: Reactor, environment: ReactorEnvironment): 
 function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorService {
   return {
     uringUnavailable: () => environment.uringUnavailable,
+    uringFeatures: () => environment.uringFeatures,
+    notPinned: () => environment.notPinned,
     stats: () => reactorStats(reactor, environment.tid, environment.sleeps()),
     threadStats: () => reactor.threads.map(threadStats),
     threadPollers: () => reactor.threads.map(threadPollers),

@@ -11,6 +11,7 @@ import { NodeLoop, type ReactorMode, wakeLoop } from './node-loop.ts';
 import { Reactor } from './reactor.ts';
 import { callService, startServices } from './reactor-service.ts';
 import { Uring, type UringOptions } from './uring.ts';
+import { explainRefusal, uringFeatures } from './uring-features.ts';
 
 /** What the control thread hands to a reactor's worker. */
 export interface ReactorWorkerData {
@@ -48,29 +49,26 @@ function openRing(
   }
 }
 
-/** Why the kernel gave no ring, and who decides that. */
-function explainRefusal(error: Error & { code?: string }): string {
-  const reasons: Record<string, string> = {
-    1: 'forbidden (sysctl kernel.io_uring_disabled, or seccomp in a container)',
-    13: 'forbidden by a security module',
-    38: 'not in this kernel, or blocked by seccomp',
-    12: 'over the limit of locked memory (ulimit -l)',
-  };
-  return `${reasons[error.code ?? ''] ?? 'refused'}: ${error.message}`;
+/** Binds the thread to its core: why that could not be, or an empty text. */
+function pin(data: ReactorWorkerData): string {
+  if (native === null) return `needs the native addon, which is ${nativeUnavailable}`;
+  if (!data.pin) return `core ${data.lcore} is not one that this process may use`;
+  try {
+    native.pinThread(data.lcore);
+    return '';
+  } catch (error) {
+    return `core ${data.lcore}: ${(error as Error).message}`;
+  }
 }
 
 async function main(): Promise<void> {
   const data = workerData as ReactorWorkerData;
   adoptLogState(data.log);
   const log = new Logger('reactor');
-  if (native !== null) {
-    native.nameThread(`reactor_${data.lcore}`);
-    try {
-      if (data.pin) native.pinThread(data.lcore);
-    } catch (error) {
-      log.warn(`reactor ${data.index} is not pinned to core ${data.lcore}: ${(error as Error).message}`);
-    }
-  }
+  native?.nameThread(`reactor_${data.lcore}`);
+  const notPinned = pin(data);
+  if (data.pin && native !== null && notPinned !== '')
+    log.warn(`reactor ${data.index} is not pinned to its core: ${notPinned}`);
   const states = data.states.map((memory) => new Int32Array(memory));
   const threadIds = new Int32Array(data.threadIds);
   const ringAt = (memory: SharedArrayBuffer | null | undefined): MessageRing | undefined =>
@@ -109,6 +107,8 @@ async function main(): Promise<void> {
     // "<pid>/task/<tid>": the calling thread's, with or without the addon
     tid: Number(readlinkSync('/proc/thread-self').split('/').at(-1)),
     uringUnavailable,
+    uringFeatures: ring === null ? [] : uringFeatures(ring),
+    notPinned,
     sleeps: () => loop.mode === 'interrupt',
     setMode: (mode) => {
       loop.mode = mode as ReactorMode;

@@ -170,6 +170,7 @@ export const frameworkMethods = [
           name: required(t.string, 'Such as native_addon, io_uring, cpu_pinning.'),
           available: t.bool,
           reason: optional(t.string, 'Why it is not available.'),
+          detail: optional(t.string, 'Which variant of it is used, or how far it goes.'),
         }),
       ),
     }),

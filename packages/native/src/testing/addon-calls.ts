@@ -204,6 +204,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     unixConnect: [path],
     sendDescriptors: [fd, filled, descriptors],
     receiveDescriptors: [fd, filled],
+    probeAio: [],
     batchTable: [],
     batchRegion: [table, integer(0, 65_535, () => pick(9)), bytesOrNull],
     batchRun: [table, operations, small(SAFE)],
