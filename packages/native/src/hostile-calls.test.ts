@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { native } from './index.ts';
 
 const program = fileURLToPath(new URL('../dist/testing/hostile-calls.js', import.meta.url));
-const CALLS = 15_000;
+const CALLS = 8_000;
 
 // HOSTILE_SEED=N replays a run.
 it.skipIf(native === null)('no arguments crash the addon: a wrong one throws', { timeout: 120_000 }, () => {

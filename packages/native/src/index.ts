@@ -175,6 +175,10 @@ export interface Native {
   batchCrc32c(table: unknown, region: number, offset: number, length: number, crc: number): number;
   /** CRC32C of bytes[start … end), continued from `crc` (0 at first). */
   crc32c(bytes: Uint8Array, start: number, end: number, crc: number): number;
+  /** The ways to a CRC32C that this processor has, the one that is used last: `table`, `instruction`. */
+  crc32cPaths(): string[];
+  /** {@link crc32c} by one of them. */
+  crc32cBy(path: string, bytes: Uint8Array, start: number, end: number, crc: number): number;
 }
 
 const loaded = loadAddon();

@@ -159,6 +159,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
       Float64Array.from({ length: 8 * (1 + pick(16)) }, () => (pick(3) === 0 ? Math.sin(pick(99)) : pick(9))),
     refuses: (value) => !usable(value),
   };
+  const range = [integer(0, SAFE, () => pick(32)), integer(0, SAFE, () => 32 + pick(32))];
   const option = text(32, 'noDelay', 'quickAck', 'userTimeout_ms', 'sendBuffer', 'receiveBuffer', 'priority');
   return {
     pinThread: [integer(0, 1023, () => 0)],
@@ -208,7 +209,9 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     batchTable: [],
     batchRegion: [table, integer(0, 65_535, () => pick(9)), bytesOrNull],
     batchRun: [table, operations, small(SAFE)],
-    crc32c: [bytes, integer(0, SAFE, () => pick(32)), integer(0, SAFE, () => 32 + pick(32)), small(UINT32)],
+    crc32c: [bytes, ...range, small(UINT32)],
+    crc32cPaths: [],
+    crc32cBy: [text(16, 'table', 'instruction', 'none'), bytes, ...range, small(UINT32)],
   };
 }
 

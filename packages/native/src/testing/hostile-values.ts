@@ -72,6 +72,12 @@ async function foreignExternal(): Promise<unknown> {
   return external;
 }
 
+/** Float16Array where there is one: the addon was built against headers that do not know it. */
+function halves(): unknown {
+  const make = (globalThis as { Float16Array?: new (length: number) => unknown }).Float16Array;
+  return make === undefined ? undefined : new make(32);
+}
+
 const throwing = {
   valueOf: () => {
     throw new Error('valueOf was called');
@@ -117,6 +123,7 @@ export async function hostileValues(): Promise<Named[]> {
     ['64-bit integers', new BigInt64Array(8)],
     ['descriptors', Int32Array.from([-1, 2 ** 31 - 1, 0, 1])],
     ['many descriptors', new Int32Array(300)],
+    ['half-precision floats', halves()],
     ['shared memory', new SharedArrayBuffer(64)],
     ['a shared view', new Uint8Array(new SharedArrayBuffer(64))],
     ['a detached buffer', detached()],
