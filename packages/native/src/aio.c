@@ -28,6 +28,8 @@ struct aio {
   struct iocb *pointers[];
 };
 
+static const napi_type_tag context_tag = {0x5c18f0927ad34be1, 0x8e6b24d19f0c73a5};
+
 static void end_context(struct aio *aio) {
   if (!aio->destroyed) syscall(SYS_io_destroy, aio->id);
   aio->destroyed = true;
@@ -75,10 +77,8 @@ static napi_value aio_setup(napi_env env, napi_callback_info info) {
   }
   size_t length = sizeof *mapped + (size_t)mapped->nr * sizeof(struct io_event);
   aio->users = 1;
-  if (napi_create_external(env, aio, drop_context, NULL, &context) != napi_ok) {
-    drop(aio);
-    return throw_errno(env, "aioSetup", ENOMEM);
-  }
+  context = make_handle(env, &context_tag, aio, drop_context);
+  if (context == NULL) return NULL;
   aio->users++;
   if (napi_create_external_arraybuffer(env, mapped, length, drop_ring, aio, &ring) != napi_ok) {
     aio->users--;
@@ -92,12 +92,9 @@ static napi_value aio_setup(napi_env env, napi_callback_info info) {
 }
 
 static struct aio *get_context(struct call *call) {
-  void *aio = NULL;
-  napi_valuetype type;
-  if (call->count > 0 && napi_typeof(call->env, call->values[0], &type) == napi_ok && type == napi_external &&
-      napi_get_value_external(call->env, call->values[0], &aio) == napi_ok && !((struct aio *)aio)->destroyed)
-    return aio;
-  napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", "argument 1 must be an AIO context that is not destroyed");
+  struct aio *aio = get_handle(call, 0, &context_tag, "an AIO context");
+  if (aio == NULL || !aio->destroyed) return aio;
+  napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", "argument 1 is an AIO context that was destroyed");
   return NULL;
 }
 

@@ -103,7 +103,7 @@ describe.skipIf(native === null)('the addon', () => {
     expect(addon.aioSubmit(context, iocbs, order, 1)).toBe(-9);
     addon.aioDestroy(context);
     expect(words.length).toBe(0);
-    expect(() => addon.aioSubmit(context, iocbs, order, 1)).toThrow('not destroyed');
+    expect(() => addon.aioSubmit(context, iocbs, order, 1)).toThrow('was destroyed');
     closeSync(fd);
     rmSync(path);
   });

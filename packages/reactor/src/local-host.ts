@@ -53,8 +53,8 @@ export class LocalHost implements ReactorHost {
       if (reactor.index === 0) reactor.createThread('app_thread');
       await startServices(reactor, options.plugins, {
         tid: 0,
-          uringUnavailable: reactor.ring === null ? 'reactors that share a thread have none' : '',
-          uringFeatures: [],
+        uringUnavailable: reactor.ring === null ? 'reactors that share a thread have none' : '',
+        uringFeatures: [],
         notPinned: 'reactors that share a thread are not pinned',
         sleeps: () => false,
         setMode: () => {},

@@ -6,7 +6,7 @@ const EBUSY = -16;
 
 describe.skipIf(native === null)('a ring', () => {
   const ring = (entries: number, cq_entries: number, addon = native!): Uring =>
-    new Uring(addon, () => {}, { entries, cq_entries });
+    new Uring(addon, () => {}, null, { entries, cq_entries });
 
   /** A kernel that takes nothing every other time: older ones do that while completions wait for room. */
   function busyKernel(): Native {

@@ -19,9 +19,11 @@ export class Pool {
   readonly tables = new Set<unknown>();
   readonly watches = new Set<unknown>();
   readonly rings = new Set<number>();
-  /** Every table and watch that there ever was, also those no longer picked. */
+  /** Every table, watch and AIO context that there ever was, also those no longer picked. */
   readonly everyTable = new WeakSet<object>();
   readonly everyWatch = new WeakSet<object>();
+  readonly contexts = new Set<unknown>();
+  readonly everyContext = new WeakSet<object>();
   private readonly native: Native;
   private readonly pick: (below: number) => number;
 
@@ -58,8 +60,10 @@ export class Pool {
       }),
     );
     closeSync(event); // the watch has a descriptor of its own
-    for (const set of [this.tables, this.watches]) if (set.size > 8) set.delete(this.of(set));
-    while (this.handles.length < 4) this.handles.push(native.allocateMemory(8192));
+    // Their end takes the kernel a while: few of them.
+    if (this.contexts.size < 2 || this.pick(50) === 0) this.addContext(native.aioSetup(4).context);
+    for (const set of [this.tables, this.watches, this.contexts]) if (set.size > 8) set.delete(this.of(set));
+    while (this.handles.length < 4) this.handles.push(native.allocateMemory(8192, 0));
     if (rings.size === 0) this.addRing(native.ringSetup(4, 8, 0).fd);
   }
 
@@ -71,6 +75,11 @@ export class Pool {
   addWatch(watch: unknown): void {
     this.watches.add(watch);
     this.everyWatch.add(watch as object);
+  }
+
+  addContext(context: unknown): void {
+    this.contexts.add(context);
+    this.everyContext.add(context as object);
   }
 
   addRing(fd: number): void {
@@ -153,6 +162,10 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     right: () => pool.of(pool.watches),
     refuses: (value) => !pool.everyWatch.has(value as object),
   };
+  const context: Parameter = {
+    right: () => pool.of(pool.contexts),
+    refuses: (value) => !pool.everyContext.has(value as object),
+  };
   const callback: Parameter = { right: () => () => {}, refuses: (value) => typeof value !== 'function' };
   const operations: Parameter = {
     right: () =>
@@ -172,12 +185,15 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     closeFd: [integer(3, INT32, () => pool.of(pool.descriptors))],
     lockFile: [fd],
     punchHole: [fd, offset, length],
+    unlockFile: [fd],
+    allocateFile: [fd, small(INT32), offset, length],
+    directAlignment: [fd],
     eventFd: [],
     signalEventFd: [fd],
     drainEventFd: [fd],
     setDirect: [fd, integer(0, 1, () => pick(2))],
     blockDevice: [fd],
-    allocateMemory: [integer(1, 2 ** 46, () => 1 + pick(100_000))],
+    allocateMemory: [integer(1, 2 ** 46, () => 1 + pick(100_000)), integer(0, 1, () => pick(2))],
     attachMemory: [handle],
     memoryAddress: [handle],
     releaseMemory: [handle],
@@ -206,9 +222,24 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     sendDescriptors: [fd, filled, descriptors],
     receiveDescriptors: [fd, filled],
     probeAio: [],
+    aioSetup: [integer(1, 65_536, () => 1 + pick(8))],
+    aioSubmit: [
+      context,
+      bytes,
+      { ...bytes, right: () => new Uint32Array(1 + pick(4)) },
+      integer(1, 65_536, () => 1),
+    ],
+    aioDestroy: [context],
     batchTable: [],
     batchRegion: [table, integer(0, 65_535, () => pick(9)), bytesOrNull],
     batchRun: [table, operations, small(SAFE)],
+    batchCrc32c: [
+      table,
+      integer(0, 65_535, () => pick(9)),
+      integer(0, SAFE, () => 0),
+      small(SAFE),
+      small(UINT32),
+    ],
     crc32c: [bytes, ...range, small(UINT32)],
     crc32cPaths: [],
     crc32cBy: [text(16, 'table', 'instruction', 'none'), bytes, ...range, small(UINT32)],

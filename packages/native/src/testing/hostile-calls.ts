@@ -13,6 +13,8 @@ import { hostileValues, type Named } from './hostile-values.ts';
 const TURN = 200;
 /** Longest wait in io_uring_enter that a call may ask for, ns. */
 const WAIT_NS = 1_000_000;
+/** Most that is allocated in a file at once. */
+const ALLOCATED_BYTES = 65_536;
 
 const [seed = 1, wanted = 10_000] = process.argv.slice(2, 4).map(Number);
 const log = openSync(process.argv[4] ?? '/dev/null', 'w');
@@ -46,11 +48,13 @@ process.on('uncaughtException', (error) => {
 function isHarmful(name: string, args: readonly unknown[]): boolean {
   const [first, , third, , timeout] = args.map((arg) => (typeof arg === 'number' ? arg : Number.NaN));
   const isDescriptor = Number.isInteger(first) && first! >= 0 && first! < 2 ** 20;
-  const takesHandle = ['pinThread', 'ringSetup', 'allocateMemory', 'attachMemory', 'memoryAddress'].includes(
-    name,
-  );
+  const takesHandle = [
+    ...['pinThread', 'ringSetup', 'allocateMemory', 'attachMemory', 'memoryAddress', 'aioSetup'],
+  ].includes(name);
   if (isDescriptor && !takesHandle && !pool.descriptors.has(first!) && existsSync(`/proc/self/fd/${first}`))
     return true;
+  // It fills the disk, or with a memory file the memory.
+  if (name === 'allocateFile') return typeof args[3] === 'number' && args[3] > ALLOCATED_BYTES;
   if (name === 'ringEnter') return third! > 0 && !(timeout! >= 0 && timeout! <= WAIT_NS);
   // A batch of doubles that lies askew, see the call's contract.
   if (name === 'batchRun' && ArrayBuffer.isView(args[1])) return args[1].byteOffset % 8 !== 0;
@@ -70,6 +74,7 @@ function adopt(name: string, args: readonly unknown[], result: unknown): void {
   else if (name === 'allocateMemory') pool.handles.push(result as number);
   else if (name === 'batchTable') pool.addTable(result);
   else if (name === 'ringWatch') pool.addWatch(result);
+  else if (name === 'aioSetup') pool.addContext((result as { context: unknown }).context);
   else if (name === 'batchRegion') kept.push(args[0], args[2]);
   if (name === 'closeFd') {
     pool.descriptors.delete(args[0] as number);
@@ -120,6 +125,7 @@ if (missing.length > 0) {
 const externals = (): Named[] => [
   { name: 'a table', value: pool.of(pool.tables) },
   { name: 'a watch', value: pool.of(pool.watches) },
+  { name: 'an AIO context', value: pool.of(pool.contexts) },
 ];
 
 pool.fill();
@@ -143,7 +149,7 @@ for (let tries = 0; counts.calls < systematic + wanted && tries < wanted * 3; tr
     below(4) === 0
       ? values[below(values.length)]!.value
       : below(40) === 0
-        ? externals()[below(2)]!.value
+        ? externals()[below(3)]!.value
         : value,
   );
   if (below(30) === 0) args.length = below(args.length + 1);
