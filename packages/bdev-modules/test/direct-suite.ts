@@ -132,6 +132,14 @@ export function directSuite(module: DirectModule): void {
       await model(bed, types);
     });
 
+    it.runIf(name === 'aio')('does so without waiting in the kernel, into holes, too', async () => {
+      const bed = await start();
+      writeFileSync(path(), '');
+      truncateSync(path(), 128 * 1024);
+      await disk(bed, { nowait: true });
+      await model(bed, types);
+    });
+
     it('reads and writes its registered and aligned buffers, many at once, from several reactors', async () => {
       const bed = await start(2);
       await disk(bed, {}, 4 * MIB);

@@ -98,7 +98,7 @@ export const aioMethods = [
       uuid: onFile.uuid,
       nowait: optional(
         t.bool,
-        'Have requests that would wait in the kernel (RWF_NOWAIT) tried again later.',
+        'Never wait in the kernel for a request (RWF_NOWAIT): the ring takes those that would.',
         {
           default: 'false',
           cli: set('--nowait'),

@@ -20,31 +20,36 @@ import type { AioContext } from './context.ts';
 
 const RWF_NOWAIT = 8;
 const EIO = -5;
+const EAGAIN = -11;
 const EINVAL = -22;
+const EOPNOTSUPP = -95;
 
 /**
  * Requests as kernel AIO. What AIO has no request for is done otherwise: ranges by the reactor's ring, or else by a
- * call that blocks; a sync, on kernels before 4.18, by node:fs.
+ * call that blocks; a sync, on kernels before 4.18, by node:fs. With `nowait`, what would wait in the kernel goes to
+ * the ring, whose workers wait; without a ring it waits after all: trying again may never help, as with a write into
+ * a hole.
  */
 export class AioEngine implements FileEngine, AioHandler {
   readonly writesThrough = true;
   readonly punches: boolean;
   readonly zeroesRanges: boolean;
   private readonly fd: number;
-  private readonly flags: number;
+  private readonly nowait: boolean;
   private readonly reactor: Reactor;
   private readonly regions: RegionTable;
   private readonly thread: Thread;
   private readonly zeroRegion: number;
   private readonly owner: EngineOwner;
   private readonly group: AioGroup;
-  private readonly ranges: RingEngine | null;
+  /** The reactor's ring, for what it does better. */
+  private readonly helper: RingEngine | null;
   /** Operations by slot. */
   private readonly operations: (FileOperation | null)[] = [];
 
   constructor(context: AioContext, thread: Thread, owner: EngineOwner) {
     this.fd = context.fd;
-    this.flags = context.nowait ? RWF_NOWAIT : 0;
+    this.nowait = context.nowait;
     this.punches = context.fallocate;
     this.zeroesRanges = context.fallocate;
     this.reactor = thread.reactor;
@@ -53,7 +58,7 @@ export class AioEngine implements FileEngine, AioHandler {
     this.zeroRegion = getBdevService(thread.reactor).zeroRegion;
     this.owner = owner;
     this.group = acquireGroup(thread);
-    this.ranges = context.fallocate ? this.ringEngine(context) : null;
+    this.helper = context.fallocate || context.nowait ? this.ringEngine(context) : null;
   }
 
   private ringEngine({ fd, direct }: AioContext): RingEngine | null {
@@ -79,9 +84,13 @@ export class AioEngine implements FileEngine, AioHandler {
   }
 
   transfer(operation: FileOperation): void {
+    this.transferWith(operation, this.nowait ? RWF_NOWAIT : 0);
+  }
+
+  private transferWith(operation: FileOperation, wait_flag: number): void {
     const io = operation.io!;
     const reads = io.type === IoType.READ;
-    const flags = io.fua && !reads ? this.flags | RWF_DSYNC : this.flags;
+    const flags = io.fua && !reads ? wait_flag | RWF_DSYNC : wait_flag;
     const at = operation.at + operation.done;
     if (io.iovs === null) {
       const address = this.regions.address(io.region, io.offset + operation.done);
@@ -105,7 +114,7 @@ export class AioEngine implements FileEngine, AioHandler {
   }
 
   allocate(operation: FileOperation): void {
-    if (this.ranges !== null) this.ranges.allocate(operation);
+    if (this.helper !== null) this.helper.allocate(operation);
     else this.group.later({ run: () => this.allocateNow(operation) });
   }
 
@@ -120,7 +129,12 @@ export class AioEngine implements FileEngine, AioHandler {
 
   aioEnded(slot: number, result: number, submitted: boolean): void {
     const operation = this.operations[slot]!;
-    if (result === EINVAL && !submitted && operation.phase === Phase.SYNC) this.syncElsewhere(operation);
+    const would_wait = this.nowait && (result === EAGAIN || result === EOPNOTSUPP);
+    if (would_wait && operation.phase === Phase.TRANSFER) {
+      if (this.helper !== null) this.helper.transfer(operation);
+      else this.transferWith(operation, 0);
+    } else if (result === EINVAL && !submitted && operation.phase === Phase.SYNC)
+      this.syncElsewhere(operation);
     else this.owner.answered(operation.index, result);
   }
 
@@ -137,7 +151,7 @@ export class AioEngine implements FileEngine, AioHandler {
   }
 
   destroy(): void {
-    this.ranges?.destroy();
+    this.helper?.destroy();
     releaseGroup(this.group, this.thread);
   }
 }
