@@ -1,8 +1,8 @@
 import type { IoChannel, Poller, Reactor, Thread } from '@spdk-ts/reactor';
 import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
+import { beginBounce, dataAligned, endBounce, enterBounce } from './bounce.ts';
 import type { BdevDevice } from './device.ts';
 import { Emulation, emulates } from './emulation.ts';
-import { copyFromIo, copyToIo } from './gather.ts';
 import type { Histogram } from './histogram.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
@@ -181,8 +181,7 @@ export class BdevChannel {
     if (has_data && !wants_place && !this.dataValid(io)) return Errno.EINVAL;
     const bytes = io.num_blocks * this.block_size;
     const from_module = (this.types & (1 << type)) !== 0;
-    const bounces =
-      this.alignmentMask !== 0 && has_data && !wants_place && from_module && !this.dataAligned(io);
+    const bounces = has_data && !wants_place && from_module && !this.aligned(io);
     const needs_buffer = bounces || (wants_place && !this.in_place);
     if (needs_buffer && bytes > this.reactor.buffers.max_bytes) return Errno.EINVAL;
     io.status = IoStatus.PENDING;
@@ -215,50 +214,18 @@ export class BdevChannel {
     return total === bytes;
   }
 
-  /** True if the module can work on the data where they are. */
-  private dataAligned(io: BdevIo): boolean {
-    const regions = this.reactor.regions;
-    const mask = this.alignmentMask;
-    const iovs = io.iovs;
-    if (iovs === null) return regions.aligned(io.region, io.offset, mask);
-    for (let i = 0; i < iovs.count; i++) {
-      if (!regions.aligned(iovs.region[i]!, iovs.offset[i]!, mask)) return false;
-      if ((iovs.length[i]! & mask) !== 0) return false;
-    }
-    return true;
+  private aligned(io: BdevIo): boolean {
+    return this.alignmentMask === 0 || dataAligned(this.reactor.regions, io, this.alignmentMask);
   }
 
   /** Lets a buffer of the pool stand in for data that are not aligned for the module. */
   private bounce(io: BdevIo, bytes: number): void {
-    io.bounced = true;
-    io.bouncedRegion = io.region;
-    io.bouncedOffset = io.offset;
-    io.bouncedIovs = io.iovs;
-    io.length = bytes;
+    beginBounce(io, bytes);
     this.bouncing++;
     this.after |= BOUNCED;
     const buffer = this.context.buffersWanted ? -1 : this.reactor.buffers.get(bytes);
     if (buffer < 0) this.context.queueForBuffer(io);
     else this.startWithBuffer(io, buffer);
-  }
-
-  /** Puts a bounced I/O's own data back in their place, and a read's where they belong. */
-  private unbounce(io: BdevIo): void {
-    const buffer = io.bounceBuffer;
-    const { region } = this.reactor.buffers;
-    io.bounced = false;
-    io.region = io.bouncedRegion;
-    io.offset = io.bouncedOffset;
-    io.iovs = io.bouncedIovs;
-    io.bouncedIovs = null;
-    io.bounceBuffer = -1;
-    if (--this.bouncing === 0) this.after &= ~BOUNCED;
-    if (buffer < 0) return;
-    if (io.type === IoType.READ && io.status === IoStatus.SUCCESS) {
-      copyToIo(this.device.memory, io, 0, region, buffer, io.length);
-      this.device.memory.settle();
-    }
-    this.reactor.buffers.put(buffer);
   }
 
   /** Ends an I/O that the module never sees. */
@@ -302,14 +269,8 @@ export class BdevChannel {
 
   /** For the context: an I/O that waited for a buffer has it. */
   startWithBuffer(io: BdevIo, buffer: number): void {
-    if (io.bounced) {
-      if (io.type !== IoType.READ) {
-        copyFromIo(this.device.memory, io, 0, this.reactor.buffers.region, buffer, io.length);
-        this.device.memory.settle();
-      }
-      io.iovs = null;
-      io.bounceBuffer = buffer;
-    } else io.ownBuffer = buffer;
+    if (io.bounced) enterBounce(this.device.memory, io, this.reactor.buffers.region, buffer);
+    else io.ownBuffer = buffer;
     io.region = this.reactor.buffers.region;
     io.offset = buffer;
     this.startOrQueue(io);
@@ -355,7 +316,10 @@ export class BdevChannel {
   }
 
   private finishOther(io: BdevIo, ticks: number): void {
-    if (io.bounced) this.unbounce(io);
+    if (io.bounced) {
+      if (--this.bouncing === 0) this.after &= ~BOUNCED;
+      endBounce(this.device.memory, io, this.reactor.buffers);
+    }
     if (io.unstarted) {
       io.unstarted = false;
       if (--this.unstarted === 0) this.after &= ~UNSTARTED;

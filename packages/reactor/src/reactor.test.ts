@@ -155,3 +155,31 @@ describe('thread exit', () => {
     expect(host.local[0]!.threads).toEqual([]);
   });
 });
+
+describe('sleepers', () => {
+  it('are all armed before a sleep, or none if one has work', async () => {
+    const { host } = await local();
+    const reactor = host.local[0]!;
+    const calls: string[] = [];
+    const sleeper = (name: string, work: () => boolean) => ({
+      armSleep() {
+        calls.push(`arm ${name}`);
+        return work();
+      },
+      disarmSleep: () => void calls.push(`disarm ${name}`),
+    });
+    let busy = true;
+    const first = sleeper('first', () => false);
+    const second = sleeper('second', () => busy);
+    reactor.addSleeper(first);
+    reactor.addSleeper(second);
+    expect(reactor.armSleepers()).toBe(true);
+    expect(calls).toEqual(['arm first', 'arm second', 'disarm first', 'disarm second']);
+    busy = false;
+    expect(reactor.armSleepers()).toBe(false);
+    expect(calls.slice(4)).toEqual(['arm first', 'arm second']);
+    reactor.removeSleeper(first);
+    reactor.disarmSleepers();
+    expect(calls.slice(6)).toEqual(['disarm second']);
+  });
+});
