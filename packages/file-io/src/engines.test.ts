@@ -150,8 +150,9 @@ describe.each(ways)('the engine over %s', (way) => {
 describe.skipIf(unavailable !== '')('memory registered in a ring', () => {
   it('is registered as it is used, by pieces, and let go with its region', () => {
     const regions = new RegionTable();
-    const { buffers } = new Uring(native!, () => {}, regions, { entries: 8, cq_entries: 16 });
     const mib = 2 ** 20;
+    const memory = { regions, lockable_bytes: 5 * mib };
+    const { buffers } = new Uring(native!, () => {}, memory, { entries: 8, cq_entries: 16 });
     regions.add(5, attachSharedMemory(allocateSharedMemory(5 * mib)));
     expect(buffers.registered).toBe(0);
     const first = buffers.find(5, 4096, 8192);
@@ -163,6 +164,8 @@ describe.skipIf(unavailable !== '')('memory registered in a ring', () => {
     expect(buffers.find(5, 2 * mib - 4096, 8192)).toBe(-1);
     const last = buffers.find(5, 4 * mib, mib);
     expect([last >= 0, last !== first, buffers.registered]).toEqual([true, true, 2]);
+    // No more than was allowed.
+    expect(buffers.find(5, 2 * mib, mib)).toBe(-1);
     regions.remove(5);
     expect(buffers.registered).toBe(0);
     regions.add(5, attachSharedMemory(allocateSharedMemory(mib)));

@@ -14,7 +14,7 @@ class PolledRing implements Sleeper {
   readonly ring: Uring;
 
   constructor(native: Native, reactor: Reactor) {
-    this.ring = new Uring(native, () => {}, reactor.regions, POLLED);
+    this.ring = new Uring(native, () => {}, reactor.ring!.memory, POLLED);
     reactor.addSleeper(this);
   }
 

@@ -23,5 +23,6 @@ export {
   type UringOptions,
   uringLimits,
 } from './uring.ts';
+export type { UringMemory } from './uring-buffers.ts';
 export type { UringFeature } from './uring-features.ts';
 export { WorkerHost, type WorkerHostOptions } from './worker-host.ts';

@@ -15,6 +15,7 @@ import type { ReactorHost, ReactorInfo } from './host.ts';
 import { Reactor } from './reactor.ts';
 import { callService, startServices } from './reactor-service.ts';
 import { Uring } from './uring.ts';
+import { lockableBytes } from './worker-memory.ts';
 
 const RING_CAPACITY = 256;
 
@@ -34,6 +35,14 @@ const smallPool: BufferPoolOptions = {
   large_count: 32,
   large_bytes: 132 * 1024,
 };
+
+/** Small: rings live until they are collected, and count against the limit of locked memory. */
+const localRing = { entries: 256, cq_entries: 512 };
+
+function openRing(regions: RegionTable, count: number): Uring {
+  if (native === null) throw new Error(`no io_uring: the addon is ${nativeUnavailable}`);
+  return new Uring(native, () => {}, { regions, lockable_bytes: lockableBytes() / count }, localRing);
+}
 
 /**
  * Reactors that share the caller's thread and do nothing until they are polled: what tests and the simulator
@@ -80,8 +89,7 @@ export class LocalHost implements ReactorHost {
       const regions = new RegionTable();
       const memory = allocateBuffers(pool);
       regions.add(index, memory);
-      if (options.uring && native === null) throw new Error(`no io_uring: the addon is ${nativeUnavailable}`);
-      const ring = options.uring ? new Uring(native!, () => {}, regions) : null;
+      const ring = options.uring ? openRing(regions, count) : null;
       const serve = async (service: string, method: string, params: unknown): Promise<unknown> => {
         const fn = this.services.get(service)?.[method];
         if (fn === undefined) throw new Error(`the control thread has no ${service}.${method}`);

@@ -12,19 +12,27 @@ const CHUNKS = 1024;
 const UNKNOWN = -1;
 const REFUSED = -2;
 
+/** The memory that a ring may register. */
+export interface UringMemory {
+  readonly regions: RegionTable;
+  /** At most so many bytes. */
+  readonly lockable_bytes: number;
+}
+
 /**
  * A ring's table of registered memory, for direct I/O: the kernel finds and pins the pages once, not at each I/O.
  * A region is registered piece by piece, as its pieces are used first: memory that is never used is never committed.
- * Pinned memory counts against RLIMIT_MEMLOCK, save for root; where that is used up, the rest is used unregistered.
+ * What cannot be registered is used all the same.
  */
 export class UringBuffers {
   private readonly native: Native;
   private readonly ring: number;
   private readonly regions: RegionTable | null;
+  private readonly chunksMax: number;
   /** Of each region the place in the table of each of its pieces. */
   private readonly chunks: (Int32Array | undefined)[] = [];
   private readonly free: number[] = [];
-  private usable = true;
+  private usable: boolean;
   private opened = false;
   /** Pieces that are registered. */
   registered = 0;
@@ -32,10 +40,12 @@ export class UringBuffers {
   private readonly argument = new Uint32Array(new ArrayBuffer(STRUCT_BYTES));
   private readonly piece = new Uint32Array(new ArrayBuffer(16));
 
-  constructor(native: Native, ring: number, regions: RegionTable | null) {
+  constructor(native: Native, ring: number, memory: UringMemory | null) {
     this.native = native;
     this.ring = ring;
-    this.regions = regions;
+    this.regions = memory?.regions ?? null;
+    this.chunksMax = Math.min(CHUNKS, Math.floor((memory?.lockable_bytes ?? 0) / CHUNK_BYTES));
+    this.usable = this.chunksMax > 0;
   }
 
   /** The place in the table of the memory that holds all of a range, or -1. */
@@ -57,14 +67,14 @@ export class UringBuffers {
     this.argument[0] = CHUNKS;
     this.argument[1] = SPARSE;
     const status = this.native.ringRegister(this.ring, REGISTER_BUFFERS2, this.argument, STRUCT_BYTES);
-    this.usable = status >= 0 && this.regions !== null;
+    this.usable = status >= 0;
     if (!this.usable) return;
-    for (let i = CHUNKS - 1; i >= 0; i--) this.free.push(i);
+    for (let i = this.chunksMax - 1; i >= 0; i--) this.free.push(i);
     this.regions!.onRemove((id) => this.forget(id));
   }
 
   private register(region: number, chunk: number): number {
-    if (!this.opened) this.open();
+    if (this.usable && !this.opened) this.open();
     if (!this.usable) return -1;
     const bytes = this.regions!.bytes(region);
     while (this.chunks.length <= region) this.chunks.push(undefined);

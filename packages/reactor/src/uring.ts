@@ -1,6 +1,5 @@
-import type { RegionTable } from '@spdk-ts/env';
 import type { Native } from '@spdk-ts/native';
-import { UringBuffers } from './uring-buffers.ts';
+import { UringBuffers, type UringMemory } from './uring-buffers.ts';
 import { UringFiles } from './uring-files.ts';
 
 /** Opcodes of the submission queue entries used here (linux/io_uring.h). */
@@ -75,6 +74,8 @@ export class Uring {
   /** The submission queue entries as words; an entry begins at what {@link prepare} returns. */
   readonly words: Uint32Array;
   readonly eventFd: number;
+  /** What it may register; also for who makes a second ring. */
+  readonly memory: UringMemory | null;
   /** The table of registered files. */
   readonly files: UringFiles;
   /** The table of registered memory. */
@@ -110,16 +111,17 @@ export class Uring {
   private readonly stashed: number[] = [];
 
   /**
-   * `regions`: whose memory can be registered. Throws an Error with the errno as its code where the kernel, a
+   * `memory`: what can be registered. Throws an Error with the errno as its code where the kernel, a
    * sysctl or seccomp does not allow a ring.
    */
   constructor(
     native: Native,
     onWake: () => void,
-    regions: RegionTable | null = null,
+    memory: UringMemory | null = null,
     options: UringOptions = defaultUring,
   ) {
     this.native = native;
+    this.memory = memory;
     const polled = options.polled ? SETUP_IOPOLL : 0;
     const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG | polled;
     const plain = SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | polled;
@@ -156,7 +158,7 @@ export class Uring {
       throw Object.assign(new Error(`io_uring_register(EVENTFD): ${status}`), { code: String(-status) });
     this.watch = native.ringWatch(this.eventFd, onWake);
     this.files = new UringFiles(native, this.fd);
-    this.buffers = new UringBuffers(native, this.fd, regions);
+    this.buffers = new UringBuffers(native, this.fd, memory);
   }
 
   /** Asks the kernel for the operations that it has: true for those. */

@@ -12,6 +12,7 @@ import { Reactor } from './reactor.ts';
 import { callService, startServices } from './reactor-service.ts';
 import { Uring, type UringOptions } from './uring.ts';
 import { explainRefusal, uringFeatures } from './uring-features.ts';
+import { lockableBytes } from './worker-memory.ts';
 
 /** What the control thread hands to a reactor's worker. */
 export interface ReactorWorkerData {
@@ -43,7 +44,8 @@ function openRing(
   if (data.uring === null) return { ring: null, why: 'switched off' };
   if (native === null) return { ring: null, why: `needs the native addon, which is ${nativeUnavailable}` };
   try {
-    return { ring: new Uring(native, onWake, regions, data.uring), why: '' };
+    const memory = { regions, lockable_bytes: lockableBytes() / data.count };
+    return { ring: new Uring(native, onWake, memory, data.uring), why: '' };
   } catch (error) {
     return { ring: null, why: explainRefusal(error as Error & { code?: string }) };
   }
