@@ -108,8 +108,8 @@ describe('ring sizes', () => {
   });
 
   it('are options of both programs', async () => {
-    for (const args of [[programs.spdkTs, 'tgt'] as const, [programs.bdevperf] as const]) {
-      const { stdout } = await run(...(args as [string, ...string[]]), '--help');
+    for (const [program, ...args] of [[programs.spdkTs, 'tgt'], [programs.bdevperf]]) {
+      const { stdout } = await run(program!, ...args, '--help');
       expect(stdout).toMatch(/--uring-entries <number>[\s\S]*--uring-cq-entries <number>/);
     }
   });
