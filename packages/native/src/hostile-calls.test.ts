@@ -8,6 +8,7 @@ import { native } from './index.ts';
 
 const program = fileURLToPath(new URL('../dist/testing/hostile-calls.js', import.meta.url));
 const CALLS = 8_000;
+const FILE_BLOCKS = 8192; // of 512 bytes
 
 // HOSTILE_SEED=N replays a run.
 it.skipIf(native === null)('no arguments crash the addon: a wrong one throws', { timeout: 120_000 }, () => {
@@ -17,7 +18,9 @@ it.skipIf(native === null)('no arguments crash the addon: a wrong one throws', {
   const log = join(folder, 'last-call');
   try {
     const args = [program, String(seed), String(CALLS), log];
-    const child = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 110_000 });
+    // A file of any kind, memory files too, may have 4 MB at most: no argument fills the disk or the memory.
+    const limited = ['-c', `ulimit -f ${FILE_BLOCKS} && exec "$0" "$@"`, process.execPath, ...args];
+    const child = spawnSync('sh', limited, { cwd: folder, encoding: 'utf8', timeout: 110_000 });
     const how = `seed ${seed}, signal ${child.signal}, last call ${readFileSync(log, 'utf8').trim()}`;
     expect({ status: child.status, stderr: child.stderr }, how).toEqual({ status: 0, stderr: '' });
     const told = JSON.parse(child.stdout) as {

@@ -36,6 +36,8 @@ const values = await hostileValues();
 /** Memory that a table refers to, which its owner has to keep. */
 const kept: unknown[] = [];
 const counts = { calls: 0, thrown: 0, uncaught: 0 };
+// Who started this limits the size of files: what would pass the limit fails, and does not end the process.
+process.on('SIGXFSZ', () => {});
 // A callback that throws is an uncaught exception of its thread, and nothing else may be one.
 process.on('uncaughtException', (error) => {
   counts.uncaught++;
