@@ -71,23 +71,20 @@ NAPI_MODULE_INIT() {
 }
 `;
 const folder = mkdtempSync(join(tmpdir(), 'spdk-ts-sanitize-'));
-try {
-  const headers = createRequire(join(native, 'package.json'))('node-api-headers').include_dir;
-  writeFileSync(join(folder, 'planted.c'), planted);
-  const addon = join(folder, 'planted.node');
-  const flags = ['-std=gnu11', ...sanitizerFlags, '-fPIC', '-shared', `-I${headers}`, '-o', addon];
-  if (run(compiler, [...flags, join(folder, 'planted.c')], { stdio: 'inherit' }).status !== 0)
-    fail('the planted errors cannot be compiled');
-  for (const [call, report] of [
-    ['beyond', 'heap-buffer-overflow'],
-    ['overflow', 'signed integer overflow'],
-  ]) {
-    const child = run(process.execPath, ['-e', `require(${JSON.stringify(addon)}).${call}()`], { env });
-    if (child.status === 0 || !child.stderr.includes(report))
-      fail(`a planted error (${report}) was not found:\n${child.stderr}`);
-  }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const headers = createRequire(join(native, 'package.json'))('node-api-headers').include_dir;
+writeFileSync(join(folder, 'planted.c'), planted);
+const addon = join(folder, 'planted.node');
+const flags = ['-std=gnu11', ...sanitizerFlags, '-fPIC', '-shared', `-I${headers}`, '-o', addon];
+if (run(compiler, [...flags, join(folder, 'planted.c')], { stdio: 'inherit' }).status !== 0)
+  fail('the planted errors cannot be compiled');
+for (const [call, report] of [
+  ['beyond', 'heap-buffer-overflow'],
+  ['overflow', 'signed integer overflow'],
+]) {
+  const child = run(process.execPath, ['-e', `require(${JSON.stringify(addon)}).${call}()`], { env });
+  if (child.status === 0 || !child.stderr.includes(report))
+    fail(`a planted error (${report}) was not found:\n${child.stderr}`);
 }
 const probe = run(process.execPath, ['-e', `require(${JSON.stringify(env.SPDK_TS_ADDON)})`], { env });
 if (probe.status !== 0) fail(`the addon cannot be loaded:\n${probe.stderr}`);

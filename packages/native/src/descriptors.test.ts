@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { native } from './index.ts';
 
 describe.skipIf(native === null)('memory with a descriptor', () => {
   const addon = native!;
-  const folder = mkdtempSync(join(tmpdir(), 'spdk-ts-descriptors-'));
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'spdk-ts-descriptors-'));
+  });
   afterAll(() => rmSync(folder, { recursive: true }));
 
   it('is shared by all who map it, and zeroed', () => {
