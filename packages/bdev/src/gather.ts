@@ -17,7 +17,7 @@ export function copyFromIo(
 ): void {
   const iovs = io.iovs;
   if (iovs === null) {
-    memory.copyLater(to, to_offset, io.region, io.offset + skip, length);
+    memory.copyAwayLater(to, to_offset, io.region, io.offset + skip, length);
     return;
   }
   let at = 0;
@@ -27,7 +27,7 @@ export function copyFromIo(
     const inside = Math.max(0, skip + done - at);
     if (inside < piece) {
       const count = Math.min(piece - inside, length - done);
-      memory.copyLater(to, to_offset + done, iovs.region[i]!, iovs.offset[i]! + inside, count);
+      memory.copyAwayLater(to, to_offset + done, iovs.region[i]!, iovs.offset[i]! + inside, count);
       done += count;
     }
     at += piece;

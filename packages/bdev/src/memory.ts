@@ -107,6 +107,12 @@ export class Memory {
     else this.batch.copy(to, to_offset, from, from_offset, length);
   }
 
+  /** The same for a destination that is not read soon. */
+  copyAwayLater(to: number, to_offset: number, from: number, from_offset: number, length: number): void {
+    if (this.batch === null) this.copy(to, to_offset, from, from_offset, length);
+    else this.batch.copyAway(to, to_offset, from, from_offset, length);
+  }
+
   /** Carries out what was put off. */
   settle(): void {
     if (this.batch !== null) this.batch.run();

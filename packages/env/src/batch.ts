@@ -15,6 +15,7 @@ const VALUE = 6;
 
 const COPY = 0;
 const FILL = 1;
+const COPY_AWAY = 5;
 
 /**
  * The batch engine: operations on registered memory gather here and are carried out by one native call, in order.
@@ -42,9 +43,25 @@ export class Batch {
 
   /** Copies `length` bytes; the two places may overlap. */
   copy(to: number, to_offset: number, from: number, from_offset: number, length: number): void {
+    this.add(COPY, to, to_offset, from, from_offset, length);
+  }
+
+  /** The same for a destination that is not read soon. */
+  copyAway(to: number, to_offset: number, from: number, from_offset: number, length: number): void {
+    this.add(COPY_AWAY, to, to_offset, from, from_offset, length);
+  }
+
+  private add(
+    operation: number,
+    to: number,
+    to_offset: number,
+    from: number,
+    from_offset: number,
+    length: number,
+  ): void {
     const at = this.next();
     const d = this.descriptors;
-    d[at + OPERATION] = COPY;
+    d[at + OPERATION] = operation;
     d[at + TO_REGION] = to;
     d[at + TO_OFFSET] = to_offset;
     d[at + FROM_REGION] = from;

@@ -118,9 +118,20 @@ export interface SockOptions {
   readonly receive_bytes: number;
   /** How long a flushing close may take, ms. */
   readonly linger_ms: number;
+  /** SO_SNDBUF and SO_RCVBUF, bytes; 0: the system sizes the buffer as the connection needs it. `uring` only. */
+  readonly send_buf_size: number;
+  readonly recv_buf_size: number;
+  /** TCP_QUICKACK: what arrives is acknowledged at once. `uring` only. */
+  readonly enable_quickack: boolean;
 }
 
-export const defaultSockOptions: SockOptions = { receive_bytes: 64 * 1024, linger_ms: 1000 };
+export const defaultSockOptions: SockOptions = {
+  receive_bytes: 64 * 1024,
+  linger_ms: 1000,
+  send_buf_size: 0,
+  recv_buf_size: 0,
+  enable_quickack: false,
+};
 
 /** A reactor's sockets. */
 export interface SockGroup {

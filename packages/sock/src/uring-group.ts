@@ -13,6 +13,7 @@ import {
   type SockOptions,
   type SockOwner,
 } from './sock.ts';
+import { SockList } from './sock-list.ts';
 import {
   type ConnectionMemory,
   SEND_BYTES,
@@ -58,12 +59,12 @@ export class UringSockGroup implements SockGroup {
   readonly options: SockOptions;
   private readonly reactor: Reactor;
   private readonly native: Native;
-  private told: UringSock[] = [];
-  private toldNext: UringSock[] = [];
-  private flushing: UringSock[] = [];
+  private told = new SockList();
+  private toldNext = new SockList();
+  private flushing = new SockList();
   /** Sockets that may receive again: when what they brought in this iteration has been dealt with. */
-  private readonly arming: UringSock[] = [];
-  private flushed: UringSock[] = [];
+  private readonly arming = new SockList();
+  private flushed = new SockList();
   private readonly accepted: { fd: number; acceptor: SockAcceptor }[] = [];
   private readonly listeners = new Set<Accepting>();
   private readonly socks = new Set<UringSock>();
@@ -174,16 +175,16 @@ export class UringSockGroup implements SockGroup {
       work++;
     }
     const list = this.toldNext;
-    if (list.length === 0) return work;
+    if (list.count === 0) return work;
     this.toldNext = this.told;
     this.told = list;
-    for (let i = 0; i < list.length; i++) {
-      const sock = list[i]!;
+    for (let i = 0; i < list.count; i++) {
+      const sock = list.at(i);
       sock.listed = false;
       this.deliver(sock);
     }
-    work += list.length;
-    list.length = 0;
+    work += list.count;
+    list.clear();
     return work;
   }
 
@@ -232,19 +233,19 @@ export class UringSockGroup implements SockGroup {
 
   flush(): number {
     const arming = this.arming;
-    for (let i = 0; i < arming.length; i++) arming[i]!.arm();
-    arming.length = 0;
+    for (let i = 0; i < arming.count; i++) arming.at(i).arm();
+    arming.clear();
     const list = this.flushing;
-    if (list.length === 0) return 0;
+    if (list.count === 0) return 0;
     this.flushing = this.flushed;
     this.flushed = list;
-    for (let i = 0; i < list.length; i++) {
-      const sock = list[i]!;
+    for (let i = 0; i < list.count; i++) {
+      const sock = list.at(i);
       sock.flushListed = false;
       sock.flush();
     }
-    const count = list.length;
-    list.length = 0;
+    const { count } = list;
+    list.clear();
     return count;
   }
 
@@ -280,6 +281,10 @@ export class UringSockGroup implements SockGroup {
     addresses: { local: SockAddress; peer: SockAddress },
   ): UringSock {
     this.native.socketOption(fd, 'noDelay', 1);
+    const { send_buf_size, recv_buf_size, enable_quickack } = this.options;
+    if (send_buf_size > 0) this.native.socketOption(fd, 'sendBuffer', send_buf_size);
+    if (recv_buf_size > 0) this.native.socketOption(fd, 'receiveBuffer', recv_buf_size);
+    if (enable_quickack) this.native.socketOption(fd, 'quickAck', 1);
     const sock = new UringSock(++this.ids, this, fd, owner, this.takeMemory(), addresses);
     this.socks.add(sock);
     this.tell(sock); // armed by the next poll

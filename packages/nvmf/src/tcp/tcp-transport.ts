@@ -79,7 +79,9 @@ export class TcpTransport implements NvmfTransport, HubMember {
   private listenerIds = 0;
   /** Connections that this reactor accepted and gave to each. */
   private readonly load: Int32Array;
+  /** Queue pairs with something to send: the first {@link unsentCount}. */
   private readonly unsent: TcpQpair[] = [];
+  private unsentCount = 0;
   private complaints = 0;
   private destroyed = false;
 
@@ -135,15 +137,15 @@ export class TcpTransport implements NvmfTransport, HubMember {
   }
 
   flush(): number {
-    const unsent = this.unsent;
-    for (let i = 0; i < unsent.length; i++) unsent[i]!.pushSends();
-    unsent.length = 0;
+    const { unsent } = this;
+    for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
+    this.unsentCount = 0;
     return this.socks.flush();
   }
 
   /** For queue pairs: there is something to send by the end of the iteration. */
   wantSend(qpair: TcpQpair): void {
-    this.unsent.push(qpair);
+    this.unsent[this.unsentCount++] = qpair;
   }
 
   /** Logs what a host did wrong, unless there has been much of that. */
