@@ -126,7 +126,7 @@ export interface SockOptions {
 }
 
 export const defaultSockOptions: SockOptions = {
-  receive_bytes: 64 * 1024,
+  receive_bytes: 256 * 1024,
   linger_ms: 1000,
   send_buf_size: 0,
   recv_buf_size: 0,
