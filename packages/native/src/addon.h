@@ -52,6 +52,7 @@ void define_ring(napi_env env, napi_value exports);
 void define_watch(napi_env env, napi_value exports);
 void define_net(napi_env env, napi_value exports);
 void define_probe(napi_env env, napi_value exports);
+void define_tcp_info(napi_env env, napi_value exports);
 void define_unix(napi_env env, napi_value exports);
 void define_crc32c(napi_env env, napi_value exports);
 void define_batch(napi_env env, napi_value exports);

@@ -144,6 +144,8 @@ export interface Native {
   socketOption(fd: number, name: SocketOption, value: number): boolean;
   /** The pending error, a positive errno or 0. */
   socketError(fd: number): number;
+  /** Bytes of a TCP connection that its peer has acknowledged, since its start. */
+  socketAcknowledged(fd: number): number;
   socketPeer(fd: number): { address: string; port: number };
   socketName(fd: number): { address: string; port: number };
 

@@ -102,6 +102,9 @@ export class FakeSock implements Sock {
     this.rxStart += length;
     this.fill();
   }
+  get txProgress(): number {
+    return this.txDone;
+  }
   holdReceived(): void {
     this.holds++;
   }

@@ -169,6 +169,10 @@ export class PosixSock implements Sock {
     }
   }
 
+  get txProgress(): number {
+    return this.txDone;
+  }
+
   holdReceived(): void {
     throw new Error('what node:net received is in no region: it cannot be held');
   }

@@ -4,7 +4,7 @@ import { native } from '@spdk-ts/native';
 import { type Reactor, Uring } from '@spdk-ts/reactor';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PosixSockGroup } from './posix-group.ts';
-import type { AcceptedSock, Sock, SockGroup, SockOwner } from './sock.ts';
+import { type AcceptedSock, defaultSockOptions, type Sock, type SockGroup, type SockOwner } from './sock.ts';
 import { UringSockGroup } from './uring-group.ts';
 
 const REGION = 7;
@@ -94,7 +94,7 @@ const implementations = native === null ? ['posix'] : ['posix', 'uring'];
 describe.each(implementations)('%s sockets', (implementation) => {
   function makeGroup(receive_bytes = 4096): Group {
     const reactor = fakeReactor();
-    const options = { receive_bytes, linger_ms: 200 };
+    const options = { ...defaultSockOptions, receive_bytes, linger_ms: 200 };
     const group =
       implementation === 'posix'
         ? new PosixSockGroup(reactor, options)
@@ -286,5 +286,89 @@ describe.each(implementations)('%s sockets', (implementation) => {
     expect(first.size).toBe(0);
     peer.end();
     await until(second, () => owner.closed !== null, 'close');
+  });
+
+  it.skipIf(implementation === 'posix')(
+    'leaves what is held where it is, and goes on when it is not',
+    async () => {
+      const group = makeGroup(4096);
+      const { accepted, peer } = await acceptOne(group);
+      const owner = new Owner();
+      owner.hold = true;
+      const sock = accepted.attach(owner);
+      const place = (): Uint8Array => group.regions.bytes(sock.rxRegion).subarray(sock.rxOffset);
+      peer.write(Buffer.alloc(1000, 1));
+      await until(group, () => sock.rxEnd === 1000, 'the first bytes');
+      sock.holdReceived();
+      sock.holdReceived();
+      sock.consume(1000);
+      peer.write(Buffer.alloc(8000, 2));
+      await until(group, () => sock.rxEnd === 4096, 'a full area');
+      sock.consume(3096);
+      for (let i = 0; i < 20; i++) await until(group, () => true);
+      expect(sock.rxEnd).toBe(4096);
+      expect(place().subarray(0, 1000)).toEqual(new Uint8Array(1000).fill(1));
+      expect(place().subarray(1000, 4096)).toEqual(new Uint8Array(3096).fill(2));
+      sock.releaseReceived();
+      for (let i = 0; i < 20; i++) await until(group, () => true);
+      expect(sock.rxEnd).toBe(4096);
+      sock.releaseReceived();
+      await until(group, () => sock.rxStart === 0 && sock.rxEnd === 4096, 'more, from the start of the area');
+      expect(() => sock.releaseReceived()).toThrow(RangeError);
+    },
+  );
+
+  it.skipIf(implementation === 'posix')(
+    'does not end while somebody holds what it has received',
+    async () => {
+      const group = makeGroup();
+      const { accepted, peer } = await acceptOne(group);
+      const owner = new Owner();
+      const sock = accepted.attach(owner);
+      peer.write('held');
+      await until(group, () => owner.got.length === 4, 'bytes');
+      sock.holdReceived();
+      peer.destroy();
+      sock.close();
+      for (let i = 0; i < 20; i++) await until(group, () => true);
+      expect(owner.closed).toBeNull();
+      sock.releaseReceived();
+      await until(group, () => owner.closed !== null, 'close');
+    },
+  );
+
+  it.skipIf(implementation === 'posix')('receives no more at once than it is told to', async () => {
+    const group = makeGroup(4096);
+    const { accepted, peer } = await acceptOne(group);
+    const owner = new Owner();
+    owner.hold = true;
+    const sock = accepted.attach(owner);
+    sock.rxLimit = 10;
+    peer.write(Buffer.alloc(35, 7));
+    await until(group, () => owner.readable > 0, 'the first bytes');
+    expect(sock.rxEnd).toBe(10);
+    await until(group, () => sock.rxEnd === 35, 'all bytes');
+    expect(owner.readable).toBe(4);
+  });
+
+  it.skipIf(implementation === 'posix')('shows that a slow peer takes bytes of a long message', async () => {
+    const group = makeGroup();
+    const { accepted, peer } = await acceptOne(group);
+    const owner = new Owner();
+    const sock = accepted.attach(owner);
+    peer.pause();
+    for (let i = 0; i < 32; i++) sock.send(REGION, 0, 1 << 20);
+    for (let i = 0; i < 20; i++) await until(group, () => true);
+    const before = sock.txProgress;
+    expect(sock.txDone).toBe(0);
+    let taken = 0;
+    peer.on('data', (chunk) => {
+      taken += chunk.length;
+      if (taken > 8 << 20) peer.pause();
+    });
+    peer.resume();
+    await until(group, () => taken > 8 << 20, 'a part of it');
+    expect(sock.txProgress - before).toBeGreaterThan(1 << 20);
+    expect(sock.txDone).toBe(0);
   });
 });

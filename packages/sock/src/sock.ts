@@ -74,6 +74,8 @@ export interface Sock {
   sendBytes(bytes: Uint8Array, start: number, end: number): void;
   readonly txQueued: number;
   readonly txDone: number;
+  /** Moves on while the peer takes bytes, within a long message as well. Costs a system call: not for every poll. */
+  readonly txProgress: number;
 
   /** Stops or resumes receiving: back-pressure. What is already received is still delivered. */
   pauseReceive(): void;

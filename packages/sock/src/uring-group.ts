@@ -148,6 +148,10 @@ export class UringSockGroup implements SockGroup {
     this.ring.prepare(UringOp.RECV, sock.fd, address, length, sock.handler, TAG_RECEIVE);
   }
 
+  acknowledged(fd: number): number {
+    return this.native.socketAcknowledged(fd);
+  }
+
   sendMessage(sock: UringSock, header: number): void {
     const at = this.ring.prepare(UringOp.SENDMSG, sock.fd, header, 1, sock.handler, TAG_SEND);
     this.ring.words[at + 7] = MSG_WAITALL | MSG_NOSIGNAL;

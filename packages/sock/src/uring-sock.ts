@@ -203,6 +203,10 @@ export class UringSock implements Sock {
     this.stalled = false;
   }
 
+  get txProgress(): number {
+    return this.ended ? this.txDone : this.group.acknowledged(this.fd);
+  }
+
   /** True while somebody reads what has been received. */
   get held(): boolean {
     return this.holds > 0;

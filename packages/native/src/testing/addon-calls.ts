@@ -214,6 +214,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     socketShutdown: [fd, integer(0, 2, () => pick(3))],
     socketOption: [fd, option, small(INT32)],
     socketError: [fd],
+    socketAcknowledged: [fd],
     socketPeer: [fd],
     socketName: [fd],
     socketPair: [],

@@ -15,7 +15,8 @@ export class StallWatch {
   private initializedAt = -1;
   private endingAt = -1;
   private blockedAt = -1;
-  private sentPosition = 0;
+  /** How far the peer had taken what is sent when that was last looked at; -1: nothing was on its way. */
+  private sentPosition = -1;
   private sentSince: number;
   private receivedMark = 0;
   private receivedSince: number;
@@ -56,10 +57,15 @@ export class StallWatch {
 
   private sendStalled(now: number): boolean {
     const { sock } = this;
-    if (sock.txDone === sock.txQueued || sock.txDone !== this.sentPosition) {
-      this.sentPosition = sock.txDone;
+    if (sock.txDone === sock.txQueued) {
+      this.sentPosition = -1;
       this.sentSince = now;
       return false;
+    }
+    const position = sock.txProgress;
+    if (position !== this.sentPosition) {
+      if (this.sentPosition >= 0) this.sentSince = now;
+      this.sentPosition = position;
     }
     return now - this.sentSince > this.timeouts.send;
   }
