@@ -164,6 +164,7 @@ static napi_value batch_run(napi_env env, napi_callback_info info) {
   if (table == NULL || !get_bytes(&call, 1, &data, &length) ||
       !get_integer(&call, 2, 0, (int64_t)(length / sizeof(struct descriptor)), &count))
     return NULL;
+  if ((uintptr_t)data % sizeof(double) != 0) return throw_range(env, "the descriptors are not aligned to 8 bytes");
   struct descriptor *descriptors = (struct descriptor *)data;
   int64_t wrong = 0;
   for (int64_t i = 0; i < count; i++) {
