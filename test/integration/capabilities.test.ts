@@ -79,7 +79,7 @@ describe('a target', () => {
     }
     expect(found.get('kernel_aio')).toMatchObject({ available: false });
     expect(found.get('native_addon')!.available).toBe(true);
-    expect(target.target.output).toMatch(/sock_uring are not available: /);
+    expect(target.target.output).toMatch(/sock_uring, bdev_uring are not available: /);
     await target.expectService();
   });
 });

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, platform } from 'node:os';
-import { getSystemErrorName } from 'node:util';
 import { aioUnavailable } from '@spdk-ts/bdev-aio';
 import { native, nativeUnavailable } from '@spdk-ts/native';
 import type { ReactorHost, UringFeature } from '@spdk-ts/reactor';
@@ -31,23 +30,12 @@ const uringNames = [
   'uring_registered_buffers',
 ] as const;
 
-function kernelAio(addon: string): string {
-  if (native === null) return addon;
-  const error = native.probeAio();
-  if (error === 0) return '';
-  const reasons: Record<number, string> = {
-    1: 'forbidden, by seccomp or a security module',
-    11: "all of the system's requests are in use (sysctl fs.aio-max-nr)",
-    38: 'not in this kernel, or blocked by seccomp',
-  };
-  return `${reasons[error] ?? 'refused'}: io_setup: ${getSystemErrorName(-error)}`;
-}
-
 /** What was found on this machine: nothing here is needed, everything here makes something faster. */
 export async function capabilities(host: ReactorHost): Promise<Capability[]> {
   const addon = native === null ? `needs the native addon, which is ${nativeUnavailable}` : '';
   const uring = (await host.call(0, 'reactor', 'uringUnavailable')) as string;
   const features = (await host.call(0, 'reactor', 'uringFeatures')) as UringFeature[];
+  const aio = aioUnavailable();
   const notPinned = (await host.broadcast('reactor', 'notPinned')) as string[];
   return [
     capability('native_addon', nativeUnavailable),
@@ -58,11 +46,11 @@ export async function capabilities(host: ReactorHost): Promise<Capability[]> {
       const { reason = uring, detail = '' } = features.find((feature) => feature.name === name) ?? {};
       return capability(name, reason, detail);
     }),
-    capability('kernel_aio', kernelAio(addon)),
+    capability('kernel_aio', aio),
     capability('sock_posix', ''),
     capability('sock_uring', uring),
     capability('bdev_file', ''),
-    capability('bdev_aio', aioUnavailable()),
+    capability('bdev_aio', aio),
     capability('bdev_uring', uring),
   ];
 }

@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util';
 import {
   type BdevControlPlugin,
   type BdevDescription,
@@ -25,17 +26,14 @@ interface CreateParams {
 /** Why there is no kernel AIO here; empty if there is. */
 export function aioUnavailable(): string {
   if (native === null) return `needs the native addon, which is ${nativeUnavailable}`;
-  try {
-    native.aioDestroy(native.aioSetup(1).context);
-    return '';
-  } catch (error) {
-    const { code, message } = error as Error & { code?: string };
-    const reasons: Record<string, string> = {
-      11: 'sysctl fs.aio-max-nr is used up; raise it',
-      38: 'not in this kernel, or blocked by seccomp',
-    };
-    return `${reasons[code ?? ''] ?? 'refused'}: ${message}`;
-  }
+  const error = native.probeAio();
+  if (error === 0) return '';
+  const reasons: Record<number, string> = {
+    1: 'forbidden, by seccomp or a security module',
+    11: "all of the system's requests are in use (raise sysctl fs.aio-max-nr)",
+    38: 'not in this kernel, or blocked by seccomp',
+  };
+  return `${reasons[error] ?? 'refused'}: io_setup: ${getSystemErrorName(-error)}`;
 }
 
 async function create(bdevs: BdevRegistry, params: CreateParams): Promise<BdevDescription> {
