@@ -102,6 +102,7 @@ export class FakeSock implements Sock {
     this.rxStart += length;
     this.fill();
   }
+  rxStalled = false;
   get txProgress(): number {
     return this.txDone;
   }

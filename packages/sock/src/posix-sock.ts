@@ -169,6 +169,10 @@ export class PosixSock implements Sock {
     }
   }
 
+  get rxStalled(): boolean {
+    return this.backlog.length > 0;
+  }
+
   get txProgress(): number {
     return this.txDone;
   }

@@ -51,6 +51,8 @@ export interface Sock {
    */
   holdReceived(): void;
   releaseReceived(): void;
+  /** True while nothing is received because the area is full: it is the owner that the peer waits for. */
+  readonly rxStalled: boolean;
   /**
    * How much may arrive in the area at once, bytes: for who expects data whose place it will know when it has seen
    * their header. Not every implementation can keep to it.

@@ -61,7 +61,7 @@ export class UringSock implements Sock {
 
   receiving = false;
   /** No receive is under way because the area is full. */
-  private stalled = false;
+  rxStalled = false;
   sending = false;
   connecting = false;
   paused = false;
@@ -132,7 +132,7 @@ export class UringSock implements Sock {
     if (this.holds === 0) this.makeRoom();
     const room = this.rx.length - this.rxEnd;
     if (room === 0) {
-      this.stalled = true; // the owner must consume or release first
+      this.rxStalled = true; // the owner must consume or release first
       return;
     }
     this.receivingDirect = false;
@@ -185,8 +185,8 @@ export class UringSock implements Sock {
     this.rxStart += length;
     if (this.rxStart > this.rxEnd)
       throw new RangeError(`consumed ${this.rxStart - this.rxEnd} bytes too many`);
-    if (this.stalled) {
-      this.stalled = false;
+    if (this.rxStalled) {
+      this.rxStalled = false;
       this.group.tell(this);
     }
   }
@@ -199,8 +199,8 @@ export class UringSock implements Sock {
     this.holds--;
     if (this.holds < 0) throw new RangeError('released more often than held');
     if (this.holds > 0) return;
-    if (this.stalled || this.ended || this.closed) this.group.tell(this);
-    this.stalled = false;
+    if (this.rxStalled || this.ended || this.closed) this.group.tell(this);
+    this.rxStalled = false;
   }
 
   get txProgress(): number {

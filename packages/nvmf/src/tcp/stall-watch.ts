@@ -74,7 +74,7 @@ export class StallWatch {
     const { sock, receiver } = this;
     // Grows or shrinks with every byte that arrives; the same twice in the middle of a PDU means silence.
     const mark = receiver.pdus * 0x1000_0000 + sock.directLeft + (sock.rxEnd - sock.rxStart);
-    if (!receiver.midPdu || receiver.blocked || mark !== this.receivedMark) {
+    if (!receiver.midPdu || receiver.blocked || sock.rxStalled || mark !== this.receivedMark) {
       this.receivedMark = mark;
       this.receivedSince = now;
       return false;

@@ -704,6 +704,20 @@ describe('the end', () => {
     expect(group.buffers.smallFree).toBe(4);
   });
 
+  it('does not blame a host for what is not received from it', () => {
+    initialize();
+    qpair.qid = 1;
+    const bytes = capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512));
+    sock.feed(bytes.subarray(0, 50));
+    later(1);
+    sock.rxStalled = true;
+    later(2 * defaultTcpTimeouts.receive);
+    expect(sock.closed).toBe(false);
+    sock.rxStalled = false;
+    later(defaultTcpTimeouts.receive + 1);
+    expect(sock.closed).toBe(true);
+  });
+
   it('drops who sends no data that it was asked for, whatever else it sends', () => {
     initialize();
     qpair.qid = 1;
