@@ -1,20 +1,16 @@
-import type { IoChannel, Poller, Reactor, Thread } from '@spdk-ts/reactor';
+import type { IoChannel, Reactor, Thread } from '@spdk-ts/reactor';
 import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
 import { beginBounce, dataAligned, endBounce, enterBounce } from './bounce.ts';
+import { ChannelCalls } from './channel-calls.ts';
 import type { BdevDevice } from './device.ts';
 import { Emulation, emulates } from './emulation.ts';
 import type { Histogram } from './histogram.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
 import { IoType, MODIFYING_TYPES } from './io-type.ts';
-import type { IoVec } from './iovec.ts';
 import type { ModuleChannel } from './module.ts';
+import { NomemQueue } from './nomem-queue.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
-
-/** I/O that waits for the module's resources is tried again when this many fewer are outstanding. */
-const NOMEM_THRESHOLD = 8;
-/** ... or this often, if nothing is outstanding. */
-const NOMEM_RETRY_US = 10_000;
 
 /** Why submit takes the long way. */
 const FROZEN = 1;
@@ -31,7 +27,7 @@ const WITH_DATA = (1 << IoType.READ) | (1 << IoType.WRITE) | (1 << IoType.COMPAR
  * One logical thread's way to one bdev: checks, counts, queues, and hands I/O to the module's channel. Everything
  * here happens on that thread. No owner is called from within submit.
  */
-export class BdevChannel {
+export class BdevChannel extends ChannelCalls {
   readonly reactor: Reactor;
   readonly thread: Thread;
   readonly device: BdevDevice;
@@ -65,12 +61,10 @@ export class BdevChannel {
   private after = 0;
   private histogram: Histogram | null = null;
 
-  private nomemHead: BdevIo | null = null;
-  private nomemTail: BdevIo | null = null;
-  private nomemThreshold = 0;
-  private nomemPoller: Poller | null = null;
+  private readonly nomem = new NomemQueue(this);
 
   constructor(device: BdevDevice, thread: Thread, context: ThreadContext) {
+    super();
     const description = device.description;
     this.device = device;
     this.thread = thread;
@@ -245,10 +239,7 @@ export class BdevChannel {
       this.module.submit(io);
       return;
     }
-    io.state = IoState.QUEUED;
-    io.next = null;
-    this.nomemTail!.next = io;
-    this.nomemTail = io;
+    this.nomem.push(io);
   }
 
   /** A read that brings no place for its data. */
@@ -326,7 +317,7 @@ export class BdevChannel {
     }
     const histogram = this.histogram;
     if (histogram !== null && (histogram.type < 0 || histogram.type === io.type)) histogram.tally(ticks);
-    if (this.nomemHead !== null) this.retry();
+    if (this.nomem.head !== null) this.nomem.retry();
     if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
   }
 
@@ -343,54 +334,35 @@ export class BdevChannel {
       this.finishUnstarted(io, IoStatus.ABORTED);
       return;
     }
-    this.nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
-    io.state = IoState.QUEUED;
-    io.next = this.nomemHead;
-    this.nomemHead = io;
-    if (this.nomemTail === null) this.nomemTail = io;
+    this.nomem.refused(io, this.outstanding);
     this.gate |= NOMEM;
     this.after |= NOMEM;
-    if (this.outstanding === 0 && this.nomemPoller === null)
-      this.nomemPoller = this.thread.registerPoller('bdev_no_mem', this.pollNomem, NOMEM_RETRY_US);
   }
 
-  private readonly pollNomem = (): number => {
-    this.nomemPoller!.unregister();
-    this.nomemPoller = null;
-    if (this.nomemHead === null) return 0;
-    this.retry();
-    return 1;
-  };
-
-  private retry(): void {
-    if (this.outstanding > this.nomemThreshold) return;
-    while (this.nomemHead !== null) {
-      const io = this.nomemHead;
-      this.unlinkNomem(io, null);
-      io.state = IoState.SUBMITTED;
-      this.outstanding++;
-      this.module.submit(io);
-      if (this.nomemHead === io) return;
-    }
+  /** For the queue: I/Os at the module, or back from it and their owners not told yet. */
+  get atModule(): number {
+    return this.outstanding;
   }
 
-  private unlinkNomem(io: BdevIo, before: BdevIo | null): void {
-    if (before === null) this.nomemHead = io.next;
-    else before.next = io.next;
-    if (this.nomemTail === io) this.nomemTail = before;
-    io.next = null;
-    if (this.nomemHead !== null) return;
+  /** For the queue: the module is given an I/O again. */
+  restart(io: BdevIo): void {
+    this.nomemChanged();
+    io.state = IoState.SUBMITTED;
+    this.outstanding++;
+    this.module.submit(io);
+  }
+
+  private nomemChanged(): void {
+    if (this.nomem.head !== null) return;
     this.gate &= ~NOMEM;
     this.after &= ~NOMEM;
   }
 
   private abortQueued(): void {
-    while (this.nomemHead !== null) {
-      const io = this.nomemHead;
-      this.unlinkNomem(io, null);
+    for (let io = this.nomem.shift(); io !== null; io = this.nomem.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
-    }
-    for (let io = this.context.unqueue(this, null); io !== null; io = this.context.unqueue(this, null))
+    this.nomemChanged();
+    for (let io = this.context.unqueueOf(this); io !== null; io = this.context.unqueueOf(this))
       this.finishUnstarted(io, IoStatus.ABORTED);
   }
 
@@ -457,15 +429,9 @@ export class BdevChannel {
       return this.module.abort?.(target) ?? false;
     }
     if (target.state !== IoState.QUEUED) return false;
-    if (this.context.unqueue(this, target) === null) {
-      let before: BdevIo | null = null;
-      let io = this.nomemHead;
-      while (io !== null && io !== target) {
-        before = io;
-        io = io.next;
-      }
-      if (io === null) return false;
-      this.unlinkNomem(target, before);
+    if (!this.context.unqueue(target)) {
+      if (!this.nomem.remove(target)) return false;
+      this.nomemChanged();
     }
     this.finishUnstarted(target, IoStatus.ABORTED);
     return true;
@@ -502,147 +468,11 @@ export class BdevChannel {
   destroy(): void {
     if (
       this.outstanding + this.emulated + this.resets > 0 ||
-      this.nomemHead !== null ||
-      this.context.unqueue(this, null) !== null
+      this.nomem.head !== null ||
+      this.context.unqueueOf(this) !== null
     )
       throw new Error(`the channel of bdev ${this.device.description.name} was put with I/O in flight`);
-    this.nomemPoller?.unregister();
-    this.nomemPoller = null;
+    this.nomem.stopPoller();
     this.module.destroy();
-  }
-
-  // --- I/O in one call: 0, or a negative errno (ENOMEM: no I/O object now) and then no callback ---
-
-  private launch(io: BdevIo): number {
-    const result = this.submit(io);
-    if (result !== 0) this.context.give(io);
-    return result;
-  }
-
-  private prepare(
-    type: number,
-    offset_blocks: number,
-    num_blocks: number,
-    owner: BdevIoOwner,
-    ownerIndex: number,
-  ): BdevIo | null {
-    const io = this.getIo();
-    if (io === null) return null;
-    io.type = type;
-    io.offset_blocks = offset_blocks;
-    io.num_blocks = num_blocks;
-    io.owner = owner;
-    io.ownerIndex = ownerIndex;
-    return io;
-  }
-
-  private withPlace(
-    type: number,
-    region: number,
-    offset: number,
-    offset_blocks: number,
-    num_blocks: number,
-    owner: BdevIoOwner,
-    ownerIndex: number,
-  ): number {
-    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
-    if (io === null) return Errno.ENOMEM;
-    io.region = region;
-    io.offset = offset;
-    io.length = num_blocks * this.block_size;
-    return this.launch(io);
-  }
-
-  private withPieces(
-    type: number,
-    iovs: IoVec,
-    offset_blocks: number,
-    num_blocks: number,
-    owner: BdevIoOwner,
-    ownerIndex: number,
-  ): number {
-    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
-    if (io === null) return Errno.ENOMEM;
-    io.iovs = iovs;
-    return this.launch(io);
-  }
-
-  private withoutData(
-    type: number,
-    offset_blocks: number,
-    num_blocks: number,
-    owner: BdevIoOwner,
-    ownerIndex: number,
-  ): number {
-    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
-    return io === null ? Errno.ENOMEM : this.launch(io);
-  }
-
-  /** Reads to a place; region -1 leaves it to the layer or the module. */
-  readBlocks(
-    region: number,
-    offset: number,
-    at: number,
-    blocks: number,
-    owner: BdevIoOwner,
-    index = 0,
-  ): number {
-    return this.withPlace(IoType.READ, region, offset, at, blocks, owner, index);
-  }
-  readvBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    return this.withPieces(IoType.READ, iovs, at, blocks, owner, index);
-  }
-  writeBlocks(
-    region: number,
-    offset: number,
-    at: number,
-    blocks: number,
-    owner: BdevIoOwner,
-    index = 0,
-  ): number {
-    return this.withPlace(IoType.WRITE, region, offset, at, blocks, owner, index);
-  }
-  writevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    return this.withPieces(IoType.WRITE, iovs, at, blocks, owner, index);
-  }
-  compareBlocks(
-    region: number,
-    offset: number,
-    at: number,
-    blocks: number,
-    owner: BdevIoOwner,
-    index = 0,
-  ): number {
-    return this.withPlace(IoType.COMPARE, region, offset, at, blocks, owner, index);
-  }
-  comparevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    return this.withPieces(IoType.COMPARE, iovs, at, blocks, owner, index);
-  }
-  writeZeroesBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    return this.withoutData(IoType.WRITE_ZEROES, at, blocks, owner, index);
-  }
-  unmapBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    return this.withoutData(IoType.UNMAP, at, blocks, owner, index);
-  }
-  flushBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    return this.withoutData(IoType.FLUSH, at, blocks, owner, index);
-  }
-  /** Copies within the device; the ranges may overlap. */
-  copyBlocks(to: number, from: number, blocks: number, owner: BdevIoOwner, index = 0): number {
-    const io = this.prepare(IoType.COPY, to, blocks, owner, index);
-    if (io === null) return Errno.ENOMEM;
-    io.src_offset_blocks = from;
-    return this.launch(io);
-  }
-  /** Resets the device: on every reactor, I/O is aborted or drained. */
-  reset(owner: BdevIoOwner, index = 0): number {
-    return this.withoutData(IoType.RESET, 0, 0, owner, index);
-  }
-  /** Aborts an I/O of this channel: SUCCESS and cdw0 0 if it will end ABORTED, else FAILED and cdw0 1. */
-  abort(target: BdevIo, owner: BdevIoOwner, index = 0): number {
-    const io = this.prepare(IoType.ABORT, 0, 0, owner, index);
-    if (io === null) return Errno.ENOMEM;
-    io.target = target;
-    return this.launch(io);
   }
 }

@@ -1,6 +1,7 @@
 import type { Poller, Thread } from '@spdk-ts/reactor';
 import { BdevIo, IoState } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
+import { IoQueue } from './io-queue.ts';
 import type { Memory } from './memory.ts';
 
 /** Who waits for an I/O object: see {@link BdevChannel.queueWait}. */
@@ -43,8 +44,7 @@ export class ThreadContext {
   private messageSent = false;
   private readonly poller: Poller;
 
-  private bufferHead: BdevIo | null = null;
-  private bufferTail: BdevIo | null = null;
+  private readonly forBuffer = new IoQueue();
   private waitsForBuffer = false;
 
   /** `pool`: the count of objects left for all threads; `cache_size`: those that this thread has for sure. */
@@ -182,22 +182,18 @@ export class ThreadContext {
     return count;
   };
 
-  /** True if reads wait for a buffer: later ones must not overtake them. */
+  /** True if I/O waits for a buffer: what comes later must not overtake it. */
   get buffersWanted(): boolean {
-    return this.bufferHead !== null;
+    return this.forBuffer.head !== null;
   }
 
   queueForBuffer(io: BdevIo): void {
-    io.state = IoState.QUEUED;
-    io.next = null;
-    if (this.bufferTail === null) this.bufferHead = io;
-    else this.bufferTail.next = io;
-    this.bufferTail = io;
+    this.forBuffer.push(io);
     this.waitForBuffer();
   }
 
   private waitForBuffer(): void {
-    if (this.waitsForBuffer || this.bufferHead === null) return;
+    if (this.waitsForBuffer || this.forBuffer.head === null) return;
     this.waitsForBuffer = true;
     this.thread.reactor.buffers.wait(this);
   }
@@ -206,34 +202,33 @@ export class ThreadContext {
   bufferAvailable(): void {
     this.waitsForBuffer = false;
     const buffers = this.thread.reactor.buffers;
-    while (this.bufferHead !== null) {
-      const io = this.bufferHead;
+    for (let io = this.forBuffer.head; io !== null; io = this.forBuffer.head) {
       const buffer = buffers.get(io.length);
       if (buffer < 0) break;
-      this.bufferHead = io.next;
-      if (this.bufferHead === null) this.bufferTail = null;
-      io.next = null;
+      this.forBuffer.shift();
       io.channel!.startWithBuffer(io, buffer);
     }
     this.waitForBuffer();
   }
 
-  /** Takes the first I/O of a channel (or only `io`) out of the queue for buffers, or returns null. */
-  unqueue(channel: BdevChannel, only: BdevIo | null): BdevIo | null {
-    let before: BdevIo | null = null;
-    for (let io = this.bufferHead; io !== null; before = io, io = io.next) {
-      if (io.channel !== channel || (only !== null && io !== only)) continue;
-      if (before === null) this.bufferHead = io.next;
-      else before.next = io.next;
-      if (this.bufferTail === io) this.bufferTail = before;
-      io.next = null;
-      if (this.bufferHead === null && this.waitsForBuffer) {
-        this.thread.reactor.buffers.cancelWait(this);
-        this.waitsForBuffer = false;
-      }
-      return io;
-    }
-    return null;
+  /** Takes an I/O out of the queue for buffers. False if it is not there. */
+  unqueue(io: BdevIo): boolean {
+    const found = this.forBuffer.remove(io);
+    if (found) this.stopWaitingForBuffer();
+    return found;
+  }
+
+  /** Takes the first I/O of a channel out of the queue for buffers, or returns null. */
+  unqueueOf(channel: BdevChannel): BdevIo | null {
+    const io = this.forBuffer.removeOf(channel);
+    if (io !== null) this.stopWaitingForBuffer();
+    return io;
+  }
+
+  private stopWaitingForBuffer(): void {
+    if (this.forBuffer.head !== null || !this.waitsForBuffer) return;
+    this.thread.reactor.buffers.cancelWait(this);
+    this.waitsForBuffer = false;
   }
 
   /** The thread's last channel is gone. */

@@ -1,0 +1,148 @@
+import type { BdevIo, BdevIoOwner } from './bdev-io.ts';
+import { Errno } from './io-status.ts';
+import { IoType } from './io-type.ts';
+import type { IoVec } from './iovec.ts';
+
+/**
+ * I/O in one call: each takes an I/O object, sets it up and submits it. 0, or a negative errno (as submit's, and
+ * ENOMEM: no I/O object now) and then there is no callback.
+ */
+export abstract class ChannelCalls {
+  abstract readonly block_size: number;
+  abstract getIo(): BdevIo | null;
+  abstract submit(io: BdevIo): number;
+  abstract freeIo(io: BdevIo): void;
+
+  protected launch(io: BdevIo): number {
+    const result = this.submit(io);
+    if (result !== 0) this.freeIo(io);
+    return result;
+  }
+
+  protected prepare(
+    type: number,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): BdevIo | null {
+    const io = this.getIo();
+    if (io === null) return null;
+    io.type = type;
+    io.offset_blocks = offset_blocks;
+    io.num_blocks = num_blocks;
+    io.owner = owner;
+    io.ownerIndex = ownerIndex;
+    return io;
+  }
+
+  private withPlace(
+    type: number,
+    region: number,
+    offset: number,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): number {
+    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
+    if (io === null) return Errno.ENOMEM;
+    io.region = region;
+    io.offset = offset;
+    io.length = num_blocks * this.block_size;
+    return this.launch(io);
+  }
+
+  private withPieces(
+    type: number,
+    iovs: IoVec,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): number {
+    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
+    if (io === null) return Errno.ENOMEM;
+    io.iovs = iovs;
+    return this.launch(io);
+  }
+
+  private withoutData(
+    type: number,
+    offset_blocks: number,
+    num_blocks: number,
+    owner: BdevIoOwner,
+    ownerIndex: number,
+  ): number {
+    const io = this.prepare(type, offset_blocks, num_blocks, owner, ownerIndex);
+    return io === null ? Errno.ENOMEM : this.launch(io);
+  }
+
+  /** Reads to a place; region -1 leaves it to the layer or the module. */
+  readBlocks(
+    region: number,
+    offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.withPlace(IoType.READ, region, offset, at, blocks, owner, index);
+  }
+  readvBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withPieces(IoType.READ, iovs, at, blocks, owner, index);
+  }
+  writeBlocks(
+    region: number,
+    offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.withPlace(IoType.WRITE, region, offset, at, blocks, owner, index);
+  }
+  writevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withPieces(IoType.WRITE, iovs, at, blocks, owner, index);
+  }
+  compareBlocks(
+    region: number,
+    offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.withPlace(IoType.COMPARE, region, offset, at, blocks, owner, index);
+  }
+  comparevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withPieces(IoType.COMPARE, iovs, at, blocks, owner, index);
+  }
+  writeZeroesBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.WRITE_ZEROES, at, blocks, owner, index);
+  }
+  unmapBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.UNMAP, at, blocks, owner, index);
+  }
+  flushBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.FLUSH, at, blocks, owner, index);
+  }
+  /** Copies within the device; the ranges may overlap. */
+  copyBlocks(to: number, from: number, blocks: number, owner: BdevIoOwner, index = 0): number {
+    const io = this.prepare(IoType.COPY, to, blocks, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.src_offset_blocks = from;
+    return this.launch(io);
+  }
+  /** Resets the device: on every reactor, I/O is aborted or drained. */
+  reset(owner: BdevIoOwner, index = 0): number {
+    return this.withoutData(IoType.RESET, 0, 0, owner, index);
+  }
+  /** Aborts an I/O of this channel: SUCCESS and cdw0 0 if it will end ABORTED, else FAILED and cdw0 1. */
+  abort(target: BdevIo, owner: BdevIoOwner, index = 0): number {
+    const io = this.prepare(IoType.ABORT, 0, 0, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.target = target;
+    return this.launch(io);
+  }
+}
