@@ -1,5 +1,4 @@
 import type { BdevChannel } from './channel.ts';
-import type { Emulation } from './emulation.ts';
 import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { IoVec } from './iovec.ts';
@@ -8,6 +7,16 @@ import type { IoVec } from './iovec.ts';
 export interface BdevIoOwner {
   /** The I/O is complete: read {@link BdevIo.status}, then give it back with {@link BdevIo.free}. */
   bdevIoDone(io: BdevIo): void;
+  /** For the layer: its I/Os are parts of another, which was checked for them. */
+  readonly inLayer?: boolean;
+}
+
+/** What carries an I/O out in its module's stead. */
+export interface IoWork {
+  /** Range locks wait for the I/O's end. */
+  readonly blocksLocks: boolean;
+  /** True if the I/O will end ABORTED. */
+  abort(): boolean;
 }
 
 /** Where an I/O is on its way. */
@@ -67,8 +76,8 @@ export class BdevIo {
   moduleTag = 0;
   next: BdevIo | null = null;
 
-  /** For the layer: what stands in for the module, if it lacks this type. */
-  emulation: Emulation | null = null;
+  /** For the layer: what carries it out, if the module does not, or not in one. */
+  work: IoWork | null = null;
   /** For the layer: it ends without the module having seen it. */
   unstarted = false;
   /** For the layer: a buffer of the pool stands in for data that are not aligned for the module; where those are. */

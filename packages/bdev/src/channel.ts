@@ -10,6 +10,7 @@ import { Errno, IoStatus } from './io-status.ts';
 import { IoType, MODIFYING_TYPES } from './io-type.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
+import { SplitRule } from './split-rule.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
 
 /** Why submit takes the long way. */
@@ -20,6 +21,8 @@ const NOMEM = 4;
 const HISTOGRAM = 8;
 const UNSTARTED = 16;
 const BOUNCED = 32;
+/** Why submit takes the long way, again: the device has limits. */
+const LIMITED = 64;
 
 const WITH_DATA = (1 << IoType.READ) | (1 << IoType.WRITE) | (1 << IoType.COMPARE);
 
@@ -42,6 +45,7 @@ export class BdevChannel extends ChannelCalls {
   /** Low bits of a place's address that must be 0 for the module. */
   private readonly alignmentMask: number;
   private readonly in_place: boolean;
+  private readonly rule: SplitRule;
   /** What the thread holds of this channel. */
   private held: IoChannel<BdevChannel> | null = null;
 
@@ -49,11 +53,11 @@ export class BdevChannel extends ChannelCalls {
   private outstanding = 0;
   /** Those among them that the module never saw: a reset does not wait for them, their owners may never stop. */
   private unstarted = 0;
-  /** I/Os that an {@link Emulation} works at. */
-  private emulated = 0;
+  /** I/Os that something other than the module carries out: see {@link BdevIo.work}. */
+  private works = 0;
   /** Resets that the control thread works at. */
   private resets = 0;
-  /** A set of FROZEN, REMOVED, NOMEM. */
+  /** A set of FROZEN, REMOVED, NOMEM, LIMITED. */
   private gate = 0;
   /** I/Os that a buffer stands in for: see {@link bounce}. */
   private bouncing = 0;
@@ -75,6 +79,8 @@ export class BdevChannel extends ChannelCalls {
     this.types = description.io_types;
     this.alignmentMask = 2 ** description.required_alignment - 1;
     this.in_place = description.reads_in_place;
+    this.rule = new SplitRule(description);
+    if (this.rule.limited) this.gate |= LIMITED;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
     this.setHistogram(device.newHistogram());
@@ -107,7 +113,8 @@ export class BdevChannel extends ChannelCalls {
    * ownerIndex). Returns 0, or a negative errno (EINVAL: range, length or place; EPERM: not writable; ENOTSUP;
    * ENODEV: the bdev is being removed); the I/O then was not started and stays the caller's. The callback never runs
    * inside. A completed I/O may be submitted again without freeing it first. Data that are not aligned as the bdev
-   * requires go through a buffer of the pool, and so may not be longer than its largest (EINVAL).
+   * requires go through a buffer of the pool, and what is more than the device takes at once is split. A read that
+   * brings no place and needs a buffer may not be longer than the largest (EINVAL).
    */
   submit(io: BdevIo): number {
     const type = io.type;
@@ -170,25 +177,90 @@ export class BdevChannel extends ChannelCalls {
     if (type === IoType.ABORT) return this.submitAbort(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
-    const has_data = (WITH_DATA & (1 << type)) !== 0;
-    const wants_place = type === IoType.READ && io.iovs === null && io.region < 0;
-    if (has_data && !wants_place && !this.dataValid(io)) return Errno.EINVAL;
-    const bytes = io.num_blocks * this.block_size;
-    const from_module = (this.types & (1 << type)) !== 0;
-    const bounces = has_data && !wants_place && from_module && !this.aligned(io);
-    const needs_buffer = bounces || (wants_place && !this.in_place);
-    if (needs_buffer && bytes > this.reactor.buffers.max_bytes) return Errno.EINVAL;
+    if ((WITH_DATA & (1 << type)) !== 0 && !this.dataAcceptable(io)) return Errno.EINVAL;
     io.status = IoStatus.PENDING;
     io.submitted_at = this.reactor.now;
     if ((this.gate & FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
     else if (io.num_blocks === 0 && type !== IoType.FLUSH) this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.COPY && io.offset_blocks === io.src_offset_blocks)
       this.finishUnstarted(io, IoStatus.SUCCESS);
-    else if (!from_module) this.emulate(io);
-    else if (wants_place) this.findPlace(io, bytes);
-    else if (bounces) this.bounce(io, bytes);
-    else this.startOrQueue(io);
+    else if (type === IoType.WRITE && !this.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
+    else this.dispatch(io);
     return 0;
+  }
+
+  /** The way of an I/O that nothing keeps from being started. */
+  private dispatch(io: BdevIo): void {
+    if ((this.types & (1 << io.type)) === 0) this.emulate(io);
+    else if (this.wantsPlace(io)) this.findPlace(io);
+    else if (this.splits(io)) this.split(io);
+    else if (this.bounces(io)) this.bounce(io);
+    else this.startOrQueue(io);
+  }
+
+  /** A read that leaves the place of its data to the layer or the module. */
+  private wantsPlace(io: BdevIo): boolean {
+    return io.type === IoType.READ && io.iovs === null && io.region < 0;
+  }
+
+  /** True if the data of an I/O lie where they can be, and what needs a buffer can have one. */
+  private dataAcceptable(io: BdevIo): boolean {
+    const buffer_bytes = this.reactor.buffers.max_bytes;
+    const bytes = io.num_blocks * this.block_size;
+    if (this.wantsPlace(io)) return bytes <= buffer_bytes || (this.in_place && !this.splits(io));
+    if (!this.dataValid(io)) return false;
+    return bytes <= buffer_bytes || this.unit_bytes(io) <= buffer_bytes || !this.bounces(io);
+  }
+
+  private unit_bytes(io: BdevIo): number {
+    return this.rule.unit(io.type) * this.block_size;
+  }
+
+  private wholeUnits(io: BdevIo): boolean {
+    const unit = this.rule.write_unit;
+    return unit === 1 || (io.offset_blocks % unit === 0 && io.num_blocks % unit === 0);
+  }
+
+  /** True if a buffer must stand in for an I/O's data: they are not aligned, or in too many pieces. */
+  private bounces(io: BdevIo): boolean {
+    if ((WITH_DATA & (1 << io.type)) === 0) return false;
+    return !this.aligned(io) || (io.iovs !== null && this.rule.scattered(io.iovs));
+  }
+
+  /** True if an I/O goes to the module as several: it exceeds limits, or would need too large a buffer. */
+  private splits(io: BdevIo): boolean {
+    if ((this.gate & LIMITED) !== 0 && this.rule.splits(io)) return true;
+    const bytes = io.num_blocks * this.block_size;
+    return bytes > this.bounceBytes && io.num_blocks > this.rule.unit(io.type) && this.bounces(io);
+  }
+
+  /** Bytes of the largest buffer that may stand in for data. */
+  private get bounceBytes(): number {
+    return Math.min(this.reactor.buffers.max_bytes, this.rule.segment_bytes);
+  }
+
+  private split(io: BdevIo): void {
+    const unaligned = (WITH_DATA & (1 << io.type)) !== 0 && !this.aligned(io);
+    const buffered = unaligned ? Math.floor(this.bounceBytes / this.block_size) : Number.MAX_SAFE_INTEGER;
+    const split = this.context.takeSplit();
+    io.state = IoState.SUBMITTED;
+    io.work = split;
+    this.works++;
+    split.begin(this, this.rule, io, buffered);
+  }
+
+  /** For Split: its I/O ends; `from_completion`: its owner may be told at once. Its children were counted. */
+  splitDone(io: BdevIo, status: number, from_completion: boolean): void {
+    io.work = null;
+    this.works--;
+    if (!from_completion) {
+      this.finishUnstarted(io, status);
+      return;
+    }
+    io.status = status;
+    io.state = IoState.DONE;
+    if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
+    io.owner.bdevIoDone(io);
   }
 
   /** True if the pieces lie in registered memory and add up to the I/O's length. */
@@ -213,7 +285,8 @@ export class BdevChannel extends ChannelCalls {
   }
 
   /** Lets a buffer of the pool stand in for data that are not aligned for the module. */
-  private bounce(io: BdevIo, bytes: number): void {
+  private bounce(io: BdevIo): void {
+    const bytes = io.num_blocks * this.block_size;
     beginBounce(io, bytes);
     this.bouncing++;
     this.after |= BOUNCED;
@@ -243,13 +316,14 @@ export class BdevChannel extends ChannelCalls {
   }
 
   /** A read that brings no place for its data. */
-  private findPlace(io: BdevIo, bytes: number): void {
+  private findPlace(io: BdevIo): void {
+    const bytes = io.num_blocks * this.block_size;
     io.length = bytes;
     if (io.ownBuffer >= 0) {
       this.reactor.buffers.put(io.ownBuffer);
       io.ownBuffer = -1;
     }
-    if (this.in_place) {
+    if (this.in_place && !this.splits(io)) {
       this.startOrQueue(io);
       return;
     }
@@ -264,20 +338,22 @@ export class BdevChannel extends ChannelCalls {
     else io.ownBuffer = buffer;
     io.region = this.reactor.buffers.region;
     io.offset = buffer;
-    this.startOrQueue(io);
+    if (!io.bounced && this.splits(io)) this.split(io);
+    else this.startOrQueue(io);
   }
 
   private emulate(io: BdevIo): void {
     io.state = IoState.SUBMITTED;
-    this.emulated++;
-    io.emulation = new Emulation(this, io);
-    io.emulation.step();
+    this.works++;
+    const emulation = new Emulation(this, io);
+    io.work = emulation;
+    emulation.step();
   }
 
   /** For Emulation: its I/O ends. */
   emulationDone(io: BdevIo, status: number): void {
-    io.emulation = null;
-    this.emulated--;
+    io.work = null;
+    this.works--;
     this.finishUnstarted(io, status);
   }
 
@@ -323,7 +399,7 @@ export class BdevChannel extends ChannelCalls {
 
   /** True if the module has nothing of this channel, and the layer does nothing for it; resets aside. */
   get idle(): boolean {
-    return this.outstanding === this.unstarted && this.emulated === 0;
+    return this.outstanding === this.unstarted && this.works === 0;
   }
 
   // --- I/O that the module could not take for lack of resources ---
@@ -397,17 +473,23 @@ export class BdevChannel extends ChannelCalls {
     this.after &= ~FROZEN;
   }
 
-  /** For the device: gives the module a reset; `owner` frees it with {@link endModuleReset}. */
+  /** For the device: gives the module a reset; `owner` frees it with {@link giveSpare}. */
   startModuleReset(owner: BdevIoOwner): void {
-    const io = this.context.takeSpare();
-    io.channel = this;
+    const io = this.takeSpare();
     io.type = IoType.RESET;
     io.offset_blocks = 0;
     io.num_blocks = 0;
     io.owner = owner;
     this.start(io);
   }
-  endModuleReset(io: BdevIo): void {
+
+  /** For the layer: an I/O object beside the pool, never refused. */
+  takeSpare(): BdevIo {
+    const io = this.context.takeSpare();
+    io.channel = this;
+    return io;
+  }
+  giveSpare(io: BdevIo): void {
     this.context.giveSpare(io);
   }
 
@@ -422,10 +504,11 @@ export class BdevChannel extends ChannelCalls {
     return 0;
   }
 
-  private abortTarget(target: BdevIo): boolean {
+  /** True if an I/O of this channel will end ABORTED. */
+  abortTarget(target: BdevIo): boolean {
     if (target.type === IoType.ABORT || target.type === IoType.RESET) return false;
     if (target.state === IoState.SUBMITTED) {
-      if (target.emulation !== null) return target.emulation.abort();
+      if (target.work !== null) return target.work.abort();
       return this.module.abort?.(target) ?? false;
     }
     if (target.state !== IoState.QUEUED) return false;
@@ -467,7 +550,7 @@ export class BdevChannel extends ChannelCalls {
   /** For the service: the last reference is gone. */
   destroy(): void {
     if (
-      this.outstanding + this.emulated + this.resets > 0 ||
+      this.outstanding + this.works + this.resets > 0 ||
       this.nomem.head !== null ||
       this.context.unqueueOf(this) !== null
     )

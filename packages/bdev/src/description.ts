@@ -1,8 +1,10 @@
+import type { BdevLimits } from './limits.ts';
+
 /**
  * A block device as plain, cloneable data: what a module's control half makes, and what each reactor builds its
  * own half from. All sizes in bytes or blocks, as named.
  */
-export interface BdevDescription {
+export interface BdevDescription extends BdevLimits {
   /** Number of this device, never used again by the process. */
   readonly id: number;
   /** The module's name, which is also its reactor half's: `malloc`. */
@@ -24,7 +26,7 @@ export interface BdevDescription {
   readonly preferred_unmap_alignment: number;
   /** Alignment of buffers in memory: log2 of bytes. 0: none. */
   readonly required_alignment: number;
-  /** Blocks; 0: none. */
+  /** Blocks at whose multiples I/O is best split; 0: none. */
   readonly optimal_io_boundary: number;
   readonly physical_block_size: number;
   readonly md_size: number;
@@ -45,7 +47,7 @@ export interface BdevDescription {
 }
 
 /** The part of a description that a module supplies; the registry fills in the rest. */
-export interface BdevSpec {
+export interface BdevSpec extends Partial<BdevLimits> {
   readonly name: string;
   readonly product_name: string;
   readonly uuid?: string | undefined;

@@ -126,7 +126,7 @@ export class BdevDevice implements BdevIoOwner {
   /** A reset that the module was given has ended. */
   bdevIoDone(io: BdevIo): void {
     if (io.status !== IoStatus.SUCCESS) this.resetFailed = true;
-    io.channel!.endModuleReset(io);
+    io.channel!.giveSpare(io);
     this.moduleResets--;
     this.channelDrained();
   }

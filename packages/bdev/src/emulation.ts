@@ -1,7 +1,7 @@
-import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
+import { type BdevIo, type BdevIoOwner, IoState, type IoWork } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { ioEquals } from './gather.ts';
-import { IoStatus } from './io-status.ts';
+import { Errno, IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import { ZERO_BYTES } from './options.ts';
 
@@ -11,15 +11,27 @@ const READ_AND_WRITE = (1 << IoType.READ) | (1 << IoType.WRITE);
 export function emulates(type: number, module_types: number): boolean {
   if (type === IoType.WRITE_ZEROES) return (module_types & (1 << IoType.WRITE)) !== 0;
   if (type === IoType.COMPARE) return (module_types & (1 << IoType.READ)) !== 0;
+  if (type === IoType.UNMAP) return (module_types & (1 << IoType.WRITE_ZEROES)) !== 0;
   if (type === IoType.COPY) return (module_types & READ_AND_WRITE) === READ_AND_WRITE;
   return false;
 }
 
+/** Blocks that are done at once for an I/O. */
+function pieceBlocks(channel: BdevChannel, type: number): number {
+  if (type === IoType.UNMAP) return Number.MAX_SAFE_INTEGER;
+  const bytes = type === IoType.WRITE_ZEROES ? ZERO_BYTES : channel.reactor.buffers.max_bytes;
+  const unit = channel.device.description.write_unit_size;
+  return Math.max(1, Math.floor(bytes / channel.block_size / unit)) * unit;
+}
+
 /**
- * Does write zeroes, compare or copy with reads and writes, a piece at a time, for modules that lack them. The
- * pieces are I/Os of the same channel and are counted there.
+ * Does write zeroes, compare or copy with reads and writes, a piece at a time, for modules that lack them, and
+ * unmap with the module's own write zeroes. The pieces are I/Os of the same channel and are counted there; they
+ * do not come from the thread's pool, so that they go on when that is empty.
  */
-export class Emulation implements BdevIoOwner {
+export class Emulation implements BdevIoOwner, IoWork {
+  readonly inLayer = true;
+  readonly blocksLocks = true;
   private readonly channel: BdevChannel;
   private readonly parent: BdevIo;
   private readonly pieceBlocks: number;
@@ -31,10 +43,9 @@ export class Emulation implements BdevIoOwner {
   private data: BdevIo | null = null;
 
   constructor(channel: BdevChannel, parent: BdevIo) {
-    const bytes = parent.type === IoType.WRITE_ZEROES ? ZERO_BYTES : channel.reactor.buffers.max_bytes;
     this.channel = channel;
     this.parent = parent;
-    this.pieceBlocks = Math.max(1, Math.floor(bytes / channel.block_size));
+    this.pieceBlocks = pieceBlocks(channel, parent.type);
     this.backwards = parent.type === IoType.COPY && parent.offset_blocks > parent.src_offset_blocks;
   }
 
@@ -44,11 +55,7 @@ export class Emulation implements BdevIoOwner {
       this.end(this.aborted ? IoStatus.ABORTED : IoStatus.SUCCESS);
       return;
     }
-    const io = this.channel.getIo();
-    if (io === null) {
-      this.channel.queueWait(this);
-      return;
-    }
+    const io = this.channel.takeSpare();
     const parent = this.parent;
     const blocks = this.blocks;
     const at = this.at;
@@ -67,13 +74,17 @@ export class Emulation implements BdevIoOwner {
       io.region = this.channel.device.zeroRegion;
       io.length = blocks * this.channel.block_size;
       io.fua = parent.fua;
+    } else if (parent.type === IoType.UNMAP) {
+      io.type = IoType.WRITE_ZEROES;
+      io.offset_blocks = parent.offset_blocks + at;
     } else {
       io.type = IoType.READ;
       io.offset_blocks = (parent.type === IoType.COPY ? parent.src_offset_blocks : parent.offset_blocks) + at;
     }
-    if (this.channel.submit(io) === 0) return;
-    io.free();
-    this.end(IoStatus.FAILED);
+    const result = this.channel.submit(io);
+    if (result === 0) return;
+    this.channel.giveSpare(io);
+    this.end(result === Errno.ENODEV ? IoStatus.ABORTED : IoStatus.FAILED);
   }
 
   private get blocks(): number {
@@ -84,10 +95,6 @@ export class Emulation implements BdevIoOwner {
     return this.backwards ? this.parent.num_blocks - this.doneBlocks - this.blocks : this.doneBlocks;
   }
 
-  bdevIoAvailable(): void {
-    this.step();
-  }
-
   bdevIoDone(io: BdevIo): void {
     const status = io.status;
     if (io.type === IoType.READ && status === IoStatus.SUCCESS && this.parent.type === IoType.COPY) {
@@ -96,7 +103,7 @@ export class Emulation implements BdevIoOwner {
       return;
     }
     const differs = io.type === IoType.READ && status === IoStatus.SUCCESS && !this.matches(io);
-    io.free();
+    this.channel.giveSpare(io);
     this.releaseData();
     if (status !== IoStatus.SUCCESS || differs) {
       this.end(differs ? IoStatus.MISCOMPARE : status);
@@ -122,7 +129,7 @@ export class Emulation implements BdevIoOwner {
 
   private releaseData(): void {
     if (this.data === null) return;
-    this.data.free();
+    this.channel.giveSpare(this.data);
     this.data = null;
   }
 

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { BdevDescription, BdevSpec } from './description.ts';
 import { BdevError } from './errors.ts';
 import { Errno } from './io-status.ts';
+import { limitsOf } from './limits.ts';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const BLOCK_BYTES_MIN = 512;
@@ -72,6 +73,7 @@ export function describe(id: number, module: string, spec: BdevSpec): BdevDescri
     preferred_unmap_alignment: spec.preferred_unmap_alignment || 1,
     required_alignment: spec.required_alignment ?? 0,
     optimal_io_boundary: spec.optimal_io_boundary ?? 0,
+    ...limitsOf(spec),
     physical_block_size: spec.physical_block_size || spec.block_size,
     md_size,
     md_interleave: spec.md_interleave ?? false,

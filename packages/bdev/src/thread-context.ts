@@ -2,7 +2,9 @@ import type { Poller, Thread } from '@spdk-ts/reactor';
 import { BdevIo, IoState } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { IoQueue } from './io-queue.ts';
+import { IoVec } from './iovec.ts';
 import type { Memory } from './memory.ts';
+import { Split } from './split.ts';
 
 /** Who waits for an I/O object: see {@link BdevChannel.queueWait}. */
 export interface BdevIoWaiter {
@@ -11,6 +13,8 @@ export interface BdevIoWaiter {
 
 /** I/O objects that a thread takes from the common pool at once, when its own do not suffice. */
 const POOL_CHUNK = 64;
+/** Pieces that a gather list has room for, at least. */
+const IOVS_MIN = 8;
 
 /**
  * What the layer keeps for one logical thread, whatever its bdevs: the pool of I/O objects, the ring of completed
@@ -27,6 +31,8 @@ export class ThreadContext {
   private free: BdevIo | null = null;
   /** Objects for the layer's own use, beside the pool. */
   private readonly spare: BdevIo[] = [];
+  private readonly iovs: IoVec[] = [];
+  private splits: Split | null = null;
   /** Objects made for the pool, and how many it may make. */
   private made = 0;
   private allowance: number;
@@ -102,9 +108,33 @@ export class ThreadContext {
   }
 
   giveSpare(io: BdevIo): void {
+    if (io.ownBuffer >= 0) this.thread.reactor.buffers.put(io.ownBuffer);
+    io.ownBuffer = -1;
     io.reset();
     io.state = IoState.FREE;
     this.spare.push(io);
+  }
+
+  /** A gather list for that many pieces, empty. */
+  takeIovs(capacity: number): IoVec {
+    const iovs = this.iovs.pop();
+    if (iovs !== undefined && iovs.capacity >= capacity) return iovs;
+    return new IoVec(Math.max(IOVS_MIN, 2 ** Math.ceil(Math.log2(capacity))));
+  }
+  giveIovs(iovs: IoVec): void {
+    iovs.clear();
+    this.iovs.push(iovs);
+  }
+
+  takeSplit(): Split {
+    const split = this.splits;
+    if (split === null) return new Split(this);
+    this.splits = split.next;
+    return split;
+  }
+  giveSplit(split: Split): void {
+    split.next = this.splits;
+    this.splits = split;
   }
 
   /** Takes an object back. Whoever waits longest gets it at once. */

@@ -14,6 +14,7 @@ import {
   getBdevService,
   IoStatus,
   IoType,
+  ioEquals,
   ioTypeMask,
   type Memory,
   type ModuleChannel,
@@ -38,6 +39,8 @@ export class Script {
   destroyed = 0;
   updates: number[] = [];
   failInstantiate: string | null = null;
+  /** Sees each I/O that the module takes. */
+  onSubmit: ((io: BdevIo) => void) | null = null;
 
   complete(status: number = IoStatus.SUCCESS, count = this.held.length): void {
     for (const io of this.held.splice(0, count)) io.complete(status);
@@ -74,6 +77,15 @@ class TestChannel implements ModuleChannel {
     const length = io.num_blocks * this.block_size;
     if (io.type === IoType.READ) copyToIo(this.memory, io, 0, DATA_REGION, at, length);
     if (io.type === IoType.WRITE) copyFromIo(this.memory, io, 0, DATA_REGION, at, length);
+    if (io.type === IoType.WRITE_ZEROES || io.type === IoType.UNMAP)
+      this.memory.clear(DATA_REGION, at, length);
+    if (io.type === IoType.COPY)
+      this.memory.copy(DATA_REGION, at, DATA_REGION, io.src_offset_blocks * this.block_size, length);
+    script.onSubmit?.(io);
+    if (io.type === IoType.COMPARE && !ioEquals(this.memory, io, 0, DATA_REGION, at, length)) {
+      io.complete(IoStatus.MISCOMPARE);
+      return;
+    }
     if (script.immediate) io.complete(IoStatus.SUCCESS);
     else script.held.push(io);
   }
