@@ -24,7 +24,8 @@ export const IoState = {
   FREE: 0,
   SETUP: 1,
   QUEUED: 2,
-  SUBMITTING: 3,
+  /** Waits for a locked range. */
+  LOCKED: 3,
   SUBMITTED: 4,
   COMPLETING: 5,
   DONE: 6,
@@ -54,6 +55,10 @@ export class BdevIo {
   offset = 0;
   length = 0;
   iovs: IoVec | null = null;
+  /** COMPARE_AND_WRITE: where the data to write are, as those to compare are above. */
+  write_region = -1;
+  write_offset = 0;
+  write_iovs: IoVec | null = null;
   /** A buffer that the layer took from the pool for this I/O, or -1. Given back by {@link free}. */
   ownBuffer = -1;
 

@@ -10,6 +10,7 @@ import { Errno } from './io-status.ts';
 import { Memory } from './memory.ts';
 import type { BdevReactorModule } from './module.ts';
 import { type BdevConfiguration, defaultBdevOptions, ZERO_BYTES } from './options.ts';
+import type { RangeLockDescription } from './range-lock.ts';
 import { ThreadContext } from './thread-context.ts';
 
 const services = new WeakMap<Reactor, BdevService>();
@@ -159,6 +160,8 @@ export class BdevService implements DeviceParts {
       freeze: ({ id }: { id: number }) => this.device(id).freeze(),
       moduleReset: ({ id }: { id: number }) => this.device(id).moduleReset(),
       unfreeze: ({ id }: { id: number }) => this.device(id).unfreeze(),
+      lockRange: (lock: RangeLockDescription) => this.device(lock.id).lockRange(lock),
+      unlockRange: ({ id, lock }: { id: number; lock: number }) => this.devices.get(id)?.unlockRange(lock),
       iostat: ({ id, reset }: { id?: number; reset: StatResetMode }) => each(id).map((d) => d.stat(reset)),
       resetIostat: ({ id, mode }: { id?: number; mode: StatResetMode }) => {
         for (const device of each(id)) device.resetStat(mode);

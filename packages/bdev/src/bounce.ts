@@ -3,6 +3,7 @@ import type { BdevIo } from './bdev-io.ts';
 import { copyFromIo, copyToIo } from './gather.ts';
 import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
+import type { IoVec } from './iovec.ts';
 import type { Memory } from './memory.ts';
 
 /*
@@ -10,10 +11,34 @@ import type { Memory } from './memory.ts';
  * names the buffer as its place, and keeps where its data are.
  */
 
+/** True if data of so many bytes lie in registered memory: in one piece, or in pieces that add up to it. */
+export function placeValid(
+  regions: RegionTable,
+  region: number,
+  offset: number,
+  iovs: IoVec | null,
+  bytes: number,
+): boolean {
+  if (iovs === null) return region >= 0 && regions.contains(region, offset, bytes);
+  let total = 0;
+  for (let i = 0; i < iovs.count; i++) {
+    const length = iovs.length[i]!;
+    if (iovs.region[i]! < 0 || !regions.contains(iovs.region[i]!, iovs.offset[i]!, length)) return false;
+    total += length;
+  }
+  return total === bytes;
+}
+
 /** True if the address of every piece, and the length of all but a single one, are multiples of `mask` + 1. */
-export function dataAligned(regions: RegionTable, io: BdevIo, mask: number): boolean {
-  const iovs = io.iovs;
-  if (iovs === null) return regions.aligned(io.region, io.offset, mask);
+export function placeAligned(
+  regions: RegionTable,
+  region: number,
+  offset: number,
+  iovs: IoVec | null,
+  mask: number,
+): boolean {
+  if (mask === 0) return true;
+  if (iovs === null) return regions.aligned(region, offset, mask);
   for (let i = 0; i < iovs.count; i++) {
     if (!regions.aligned(iovs.region[i]!, iovs.offset[i]!, mask)) return false;
     if ((iovs.length[i]! & mask) !== 0) return false;

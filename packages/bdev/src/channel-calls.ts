@@ -118,6 +118,43 @@ export abstract class ChannelCalls {
   comparevBlocks(iovs: IoVec, at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
     return this.withPieces(IoType.COMPARE, iovs, at, blocks, owner, index);
   }
+  /**
+   * Writes one place's data if the blocks hold the other's, and nobody changes them between; else MISCOMPARE. No more
+   * blocks than the description's `acwu`.
+   */
+  compareAndWriteBlocks(
+    region: number,
+    offset: number,
+    write_offset: number,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    const io = this.prepare(IoType.COMPARE_AND_WRITE, at, blocks, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.region = region;
+    io.offset = offset;
+    io.length = blocks * this.block_size;
+    io.write_region = region;
+    io.write_offset = write_offset;
+    io.write_iovs = null;
+    return this.launch(io);
+  }
+  comparevAndWritevBlocks(
+    compare: IoVec,
+    write: IoVec,
+    at: number,
+    blocks: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    const io = this.prepare(IoType.COMPARE_AND_WRITE, at, blocks, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.iovs = compare;
+    io.write_iovs = write;
+    return this.launch(io);
+  }
   writeZeroesBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
     return this.withoutData(IoType.WRITE_ZEROES, at, blocks, owner, index);
   }

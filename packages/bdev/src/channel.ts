@@ -1,15 +1,18 @@
 import type { IoChannel, Reactor, Thread } from '@spdk-ts/reactor';
 import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
-import { beginBounce, dataAligned, endBounce, enterBounce } from './bounce.ts';
+import { beginBounce, endBounce, enterBounce, placeAligned, placeValid } from './bounce.ts';
 import { ChannelCalls } from './channel-calls.ts';
+import { CompareAndWrite } from './compare-and-write.ts';
 import type { BdevDevice } from './device.ts';
 import { Emulation, emulates } from './emulation.ts';
 import type { Histogram } from './histogram.ts';
+import { IoQueue } from './io-queue.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
-import { IoType, MODIFYING_TYPES } from './io-type.ts';
+import { IoType, ioTypeMask, MODIFYING_TYPES } from './io-type.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
+import type { LbaRangeLock, RangeLock } from './range-lock.ts';
 import { SplitRule } from './split-rule.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
 
@@ -23,8 +26,12 @@ const UNSTARTED = 16;
 const BOUNCED = 32;
 /** Why submit takes the long way, again: the device has limits. */
 const LIMITED = 64;
+/** ... a range of blocks is locked. */
+const LOCKED = 128;
+/** Why completion takes the long way, again: a range is to be locked once I/O has ended. */
+const LOCKING = 256;
 
-const WITH_DATA = (1 << IoType.READ) | (1 << IoType.WRITE) | (1 << IoType.COMPARE);
+const WITH_DATA = ioTypeMask(IoType.READ, IoType.WRITE, IoType.COMPARE);
 
 /**
  * One logical thread's way to one bdev: checks, counts, queues, and hands I/O to the module's channel. Everything
@@ -57,15 +64,19 @@ export class BdevChannel extends ChannelCalls {
   private works = 0;
   /** Resets that the control thread works at. */
   private resets = 0;
-  /** A set of FROZEN, REMOVED, NOMEM, LIMITED. */
+  /** A set of FROZEN, REMOVED, NOMEM, LIMITED, LOCKED. */
   private gate = 0;
   /** I/Os that a buffer stands in for: see {@link bounce}. */
   private bouncing = 0;
-  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED, BOUNCED. */
+  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED, BOUNCED, LOCKING. */
   private after = 0;
   private histogram: Histogram | null = null;
 
   private readonly nomem = new NomemQueue(this);
+  /** I/Os that wait for a locked range. */
+  private readonly locked = new IoQueue();
+  /** Those that wait for a range of their own. */
+  private readonly lockers = new Set<CompareAndWrite>();
 
   constructor(device: BdevDevice, thread: Thread, context: ThreadContext) {
     super();
@@ -81,6 +92,7 @@ export class BdevChannel extends ChannelCalls {
     this.in_place = description.reads_in_place;
     this.rule = new SplitRule(description);
     if (this.rule.limited) this.gate |= LIMITED;
+    if (device.locks.length > 0) this.gate |= LOCKED;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
     this.setHistogram(device.newHistogram());
@@ -178,6 +190,7 @@ export class BdevChannel extends ChannelCalls {
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if ((WITH_DATA & (1 << type)) !== 0 && !this.dataAcceptable(io)) return Errno.EINVAL;
+    if (type === IoType.COMPARE_AND_WRITE && !this.bothAcceptable(io)) return Errno.EINVAL;
     io.status = IoStatus.PENDING;
     io.submitted_at = this.reactor.now;
     if ((this.gate & FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
@@ -185,6 +198,7 @@ export class BdevChannel extends ChannelCalls {
     else if (type === IoType.COPY && io.offset_blocks === io.src_offset_blocks)
       this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.WRITE && !this.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
+    else if ((this.gate & LOCKED) !== 0 && this.device.locksOut(io)) this.waitForRange(io);
     else this.dispatch(io);
     return 0;
   }
@@ -192,6 +206,7 @@ export class BdevChannel extends ChannelCalls {
   /** The way of an I/O that nothing keeps from being started. */
   private dispatch(io: BdevIo): void {
     if ((this.types & (1 << io.type)) === 0) this.emulate(io);
+    else if (io.type === IoType.COMPARE_AND_WRITE && !this.bothAligned(io)) this.emulate(io);
     else if (this.wantsPlace(io)) this.findPlace(io);
     else if (this.splits(io)) this.split(io);
     else if (this.bounces(io)) this.bounce(io);
@@ -223,7 +238,7 @@ export class BdevChannel extends ChannelCalls {
 
   /** True if a buffer must stand in for an I/O's data: they are not aligned, or in too many pieces. */
   private bounces(io: BdevIo): boolean {
-    if ((WITH_DATA & (1 << io.type)) === 0) return false;
+    if (((WITH_DATA | (1 << IoType.COMPARE_AND_WRITE)) & (1 << io.type)) === 0) return false;
     return !this.aligned(io) || (io.iovs !== null && this.rule.scattered(io.iovs));
   }
 
@@ -259,29 +274,35 @@ export class BdevChannel extends ChannelCalls {
     }
     io.status = status;
     io.state = IoState.DONE;
+    if ((this.after & LOCKING) !== 0) this.device.ended(io);
     if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
     io.owner.bdevIoDone(io);
   }
 
-  /** True if the pieces lie in registered memory and add up to the I/O's length. */
   private dataValid(io: BdevIo): boolean {
-    const regions = this.reactor.regions;
     const bytes = io.num_blocks * this.block_size;
-    const iovs = io.iovs;
-    if (iovs === null)
-      return io.region >= 0 && io.length === bytes && regions.contains(io.region, io.offset, bytes);
-    let total = 0;
-    for (let i = 0; i < iovs.count; i++) {
-      const offset = iovs.offset[i]!;
-      const length = iovs.length[i]!;
-      if (iovs.region[i]! < 0 || !regions.contains(iovs.region[i]!, offset, length)) return false;
-      total += length;
-    }
-    return total === bytes;
+    if (io.iovs === null && io.length !== bytes) return false;
+    return placeValid(this.reactor.regions, io.region, io.offset, io.iovs, bytes);
+  }
+
+  /** The same of a compare-and-write, which has data to compare and data to write. */
+  private bothAcceptable(io: BdevIo): boolean {
+    const { acwu } = this.device.description;
+    const bytes = io.num_blocks * this.block_size;
+    if (io.num_blocks > acwu || !this.dataValid(io)) return false;
+    return placeValid(this.reactor.regions, io.write_region, io.write_offset, io.write_iovs, bytes);
+  }
+
+  /** True if the module can have both as they are. */
+  private bothAligned(io: BdevIo): boolean {
+    const { write_region, write_offset, write_iovs } = io;
+    if (this.bounces(io)) return false;
+    if (write_iovs !== null && this.rule.scattered(write_iovs)) return false;
+    return placeAligned(this.reactor.regions, write_region, write_offset, write_iovs, this.alignmentMask);
   }
 
   private aligned(io: BdevIo): boolean {
-    return this.alignmentMask === 0 || dataAligned(this.reactor.regions, io, this.alignmentMask);
+    return placeAligned(this.reactor.regions, io.region, io.offset, io.iovs, this.alignmentMask);
   }
 
   /** Lets a buffer of the pool stand in for data that are not aligned for the module. */
@@ -345,13 +366,19 @@ export class BdevChannel extends ChannelCalls {
   private emulate(io: BdevIo): void {
     io.state = IoState.SUBMITTED;
     this.works++;
+    if (io.type === IoType.COMPARE_AND_WRITE) {
+      const work = new CompareAndWrite(this, io);
+      io.work = work;
+      work.start();
+      return;
+    }
     const emulation = new Emulation(this, io);
     io.work = emulation;
     emulation.step();
   }
 
-  /** For Emulation: its I/O ends. */
-  emulationDone(io: BdevIo, status: number): void {
+  /** For {@link BdevIo.work}: its I/O ends. */
+  workDone(io: BdevIo, status: number): void {
     io.work = null;
     this.works--;
     this.finishUnstarted(io, status);
@@ -394,6 +421,7 @@ export class BdevChannel extends ChannelCalls {
     const histogram = this.histogram;
     if (histogram !== null && (histogram.type < 0 || histogram.type === io.type)) histogram.tally(ticks);
     if (this.nomem.head !== null) this.nomem.retry();
+    if ((this.after & LOCKING) !== 0) this.device.ended(io);
     if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
   }
 
@@ -438,8 +466,67 @@ export class BdevChannel extends ChannelCalls {
     for (let io = this.nomem.shift(); io !== null; io = this.nomem.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
     this.nomemChanged();
+    for (let io = this.locked.shift(); io !== null; io = this.locked.shift())
+      this.finishUnstarted(io, IoStatus.ABORTED);
+    for (const locker of this.lockers) locker.abort();
     for (let io = this.context.unqueueOf(this); io !== null; io = this.context.unqueueOf(this))
       this.finishUnstarted(io, IoStatus.ABORTED);
+  }
+
+  // --- locked ranges ---
+
+  /**
+   * Locks a range of blocks for an owner: on every channel of the bdev, what would change those blocks waits until
+   * it is released; what this channel's `owner` submits does not. Resolves once no such I/O is under way; locks that
+   * overlap are held one after another. Rejects with BdevError ENODEV if the bdev is gone.
+   */
+  async lockRange(offset_blocks: number, num_blocks: number, owner: BdevIoOwner): Promise<LbaRangeLock> {
+    const { id } = this.device.description;
+    const { control, index: reactor } = this.reactor;
+    const holder = this.device.addHolder({ channel: this, owner });
+    if (owner instanceof CompareAndWrite) this.lockers.add(owner);
+    this.held!.ref++;
+    const drop = (): void => {
+      this.device.dropHolder(holder);
+      this.put();
+    };
+    try {
+      const range = { id, offset_blocks, num_blocks, reactor, holder };
+      const lock = await control.call('bdev', 'lockRange', range);
+      return { release: () => control.call('bdev', 'unlockRange', { id, lock }).then(drop, drop) };
+    } catch (error) {
+      drop();
+      throw error;
+    } finally {
+      if (owner instanceof CompareAndWrite) this.lockers.delete(owner);
+    }
+  }
+
+  private waitForRange(io: BdevIo): void {
+    this.locked.push(io);
+    io.state = IoState.LOCKED;
+  }
+
+  /** For the device: a range is to be locked, once what is under way there has ended. */
+  lockAdded(lock: RangeLock): void {
+    this.gate |= LOCKED;
+    this.context.forEachUnderWay(this, (io) => {
+      if (io.work?.blocksLocks !== false && lock.excludes(io)) lock.blockers.add(io);
+    });
+    if (lock.blockers.size > 0) this.after |= LOCKING;
+  }
+
+  /** For the device: a lock is gone, or no I/O is in a lock's way any more. */
+  locksChanged(any: boolean, waiting: boolean): void {
+    if (!waiting) this.after &= ~LOCKING;
+    if (!any) this.gate &= ~LOCKED;
+    for (let io = this.locked.takeAll(); io !== null; ) {
+      const next: BdevIo | null = io.next;
+      io.next = null;
+      if (this.device.locksOut(io)) this.waitForRange(io);
+      else this.dispatch(io);
+      io = next;
+    }
   }
 
   // --- reset and abort ---
@@ -511,6 +598,10 @@ export class BdevChannel extends ChannelCalls {
       if (target.work !== null) return target.work.abort();
       return this.module.abort?.(target) ?? false;
     }
+    if (target.state === IoState.LOCKED && this.locked.remove(target)) {
+      this.finishUnstarted(target, IoStatus.ABORTED);
+      return true;
+    }
     if (target.state !== IoState.QUEUED) return false;
     if (!this.context.unqueue(target)) {
       if (!this.nomem.remove(target)) return false;
@@ -552,6 +643,7 @@ export class BdevChannel extends ChannelCalls {
     if (
       this.outstanding + this.works + this.resets > 0 ||
       this.nomem.head !== null ||
+      this.locked.head !== null ||
       this.context.unqueueOf(this) !== null
     )
       throw new Error(`the channel of bdev ${this.device.description.name} was put with I/O in flight`);

@@ -8,6 +8,7 @@ import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { Memory } from './memory.ts';
 import type { BdevInstance } from './module.ts';
+import { RangeLock, type RangeLockDescription, type RangeLockHolder } from './range-lock.ts';
 
 /** Counters of one bdev on one reactor: of its channels, and of those that are gone. */
 export interface DeviceStat {
@@ -29,6 +30,7 @@ export class BdevDevice implements BdevIoOwner {
   description: BdevDescription;
   readonly instance: BdevInstance;
   readonly ioDevice: IoDevice<BdevChannel>;
+  readonly reactor: Reactor;
   readonly memory: Memory;
   readonly zeroRegion: number;
   frozen = false;
@@ -39,6 +41,10 @@ export class BdevDevice implements BdevIoOwner {
   /** Latencies of channels that are gone. */
   private goneLatencies: Histogram | null = null;
 
+  locks: readonly RangeLock[] = [];
+  private readonly holders = new Map<number, RangeLockHolder>();
+  private holderIds = 0;
+
   private moduleResets = 0;
   private resetFailed = false;
   private drained: ((ok: boolean) => void) | null = null;
@@ -46,6 +52,7 @@ export class BdevDevice implements BdevIoOwner {
   constructor(description: BdevDescription, instance: BdevInstance, parts: DeviceParts) {
     this.description = description;
     this.instance = instance;
+    this.reactor = parts.reactor;
     this.memory = parts.memory;
     this.zeroRegion = parts.zeroRegion;
     this.ioDevice = new IoDevice<BdevChannel>(
@@ -138,6 +145,47 @@ export class BdevDevice implements BdevIoOwner {
     const done = this.drained;
     this.drained = null;
     done(!this.resetFailed);
+  }
+
+  // --- locked ranges ---
+
+  /** A channel's owner is to hold a range: the number that the control thread knows it by. */
+  addHolder(holder: RangeLockHolder): number {
+    this.holders.set(++this.holderIds, holder);
+    return this.holderIds;
+  }
+  dropHolder(number: number): void {
+    this.holders.delete(number);
+  }
+
+  /** Locks a range for new I/O. Resolves once none is under way there. */
+  lockRange(description: RangeLockDescription): Promise<void> {
+    const own = description.reactor === this.reactor.index;
+    const lock = new RangeLock(description, (own && this.holders.get(description.holder)) || null);
+    this.locks = [...this.locks, lock];
+    for (const channel of this.channels) channel.lockAdded(lock);
+    return lock.held();
+  }
+
+  unlockRange(number: number): void {
+    this.locks = this.locks.filter((other) => other.lock !== number);
+    this.locksChanged();
+  }
+
+  private locksChanged(): void {
+    const waiting = this.locks.some(({ blockers }) => blockers.size > 0);
+    for (const channel of this.channels) channel.locksChanged(this.locks.length > 0, waiting);
+  }
+
+  /** True if an I/O has to wait for a locked range. */
+  locksOut(io: BdevIo): boolean {
+    for (const lock of this.locks) if (lock.excludes(io)) return true;
+    return false;
+  }
+
+  /** For channels: an I/O has ended that may be in a lock's way. */
+  ended(io: BdevIo): void {
+    for (const lock of this.locks) lock.ended(io);
   }
 
   // --- counters ---

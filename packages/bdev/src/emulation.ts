@@ -12,7 +12,8 @@ export function emulates(type: number, module_types: number): boolean {
   if (type === IoType.WRITE_ZEROES) return (module_types & (1 << IoType.WRITE)) !== 0;
   if (type === IoType.COMPARE) return (module_types & (1 << IoType.READ)) !== 0;
   if (type === IoType.UNMAP) return (module_types & (1 << IoType.WRITE_ZEROES)) !== 0;
-  if (type === IoType.COPY) return (module_types & READ_AND_WRITE) === READ_AND_WRITE;
+  if (type === IoType.COPY || type === IoType.COMPARE_AND_WRITE)
+    return (module_types & READ_AND_WRITE) === READ_AND_WRITE;
   return false;
 }
 
@@ -141,6 +142,6 @@ export class Emulation implements BdevIoOwner, IoWork {
 
   private end(status: number): void {
     this.releaseData();
-    if (this.parent.state === IoState.SUBMITTED) this.channel.emulationDone(this.parent, status);
+    if (this.parent.state === IoState.SUBMITTED) this.channel.workDone(this.parent, status);
   }
 }

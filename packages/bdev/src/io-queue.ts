@@ -26,6 +26,14 @@ export class IoQueue {
     return io;
   }
 
+  /** Takes everything out: the first I/O, which leads to the others. */
+  takeAll(): BdevIo | null {
+    const first = this.head;
+    this.head = null;
+    this.tail = null;
+    return first;
+  }
+
   /** Takes an I/O out. False if it is not in this queue. */
   remove(io: BdevIo): boolean {
     let before: BdevIo | null = null;

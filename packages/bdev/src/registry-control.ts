@@ -12,6 +12,8 @@ import { ioTypeNames } from './io-type.ts';
 import type { BdevModule } from './module.ts';
 import { checkNumber, describe, lookupKey } from './naming-control.ts';
 import { type BdevConfiguration, type BdevOptions, defaultBdevOptions } from './options.ts';
+import type { LbaRangeLock, RangeLockDescription } from './range-lock.ts';
+import { RangeLocks } from './range-lock-control.ts';
 
 /** What happens to bdevs, as notify_get_notifications names it. */
 export type BdevNotification = 'bdev_register' | 'bdev_unregister' | 'bdev_resize';
@@ -45,14 +47,19 @@ export class BdevRegistry {
   private readonly zeroRegion: number;
   private configured: Promise<unknown>;
   private ids = 0;
+  private readonly locks: RangeLocks;
 
   /** The reactors of `host` must have been started with the plugin `bdevReactorEntry`. */
   constructor(host: ReactorHost, options: Partial<BdevOptions> = {}) {
     this.host = host;
     this.zeroRegion = host.allocateRegionId();
+    this.locks = new RangeLocks(host);
     this.current = this.checkOptions(options, defaultBdevOptions);
     host.provide('bdev', {
       reset: ({ id }: { id: number }) => this.resetEntry(this.byId(id)),
+      lockRange: (range: Omit<RangeLockDescription, 'lock' | 'quiesce'>) =>
+        this.locks.lock({ ...range, id: this.byId(range.id).description.id, quiesce: false }),
+      unlockRange: ({ id, lock }: { id: number; lock: number }) => this.locks.unlock(id, lock),
     });
     this.configured = this.configure();
   }
@@ -273,6 +280,20 @@ export class BdevRegistry {
     } finally {
       await this.host.broadcast('bdev', 'unfreeze', { id });
     }
+  }
+
+  /**
+   * Quiesces a bdev, or a range of its blocks: new I/O there waits, on every reactor. Resolves once none is under
+   * way. What is returned ends it; so does removal.
+   */
+  async quiesce(name: string, offset_blocks = 0, num_blocks?: number): Promise<LbaRangeLock> {
+    const { id, num_blocks: size } = this.entry(name).description;
+    checkNumber('offset_blocks', offset_blocks, 0, size - 1);
+    const blocks = num_blocks ?? size - offset_blocks;
+    checkNumber('num_blocks', blocks, 1, size - offset_blocks);
+    const range = { id, offset_blocks, num_blocks: blocks, quiesce: true, reactor: -1, holder: -1 };
+    const lock = await this.locks.lock(range);
+    return { release: () => this.locks.unlock(id, lock) };
   }
 
   // --- examination: no module looks into bdevs yet ---

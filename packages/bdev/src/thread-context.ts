@@ -13,6 +13,7 @@ export interface BdevIoWaiter {
 
 /** I/O objects that a thread takes from the common pool at once, when its own do not suffice. */
 const POOL_CHUNK = 64;
+const UNDER_WAY: ReadonlySet<number> = new Set([IoState.QUEUED, IoState.SUBMITTED, IoState.COMPLETING]);
 /** Pieces that a gather list has room for, at least. */
 const IOVS_MIN = 8;
 
@@ -113,6 +114,11 @@ export class ThreadContext {
     io.reset();
     io.state = IoState.FREE;
     this.spare.push(io);
+  }
+
+  /** Calls `fn` with each I/O of a channel that is under way: started, and its owner not told of its end. */
+  forEachUnderWay(channel: BdevChannel, fn: (io: BdevIo) => void): void {
+    for (const io of this.all) if (io.channel === channel && UNDER_WAY.has(io.state)) fn(io);
   }
 
   /** A gather list for that many pieces, empty. */

@@ -49,6 +49,9 @@ export class Script {
 
 export const BLOCK = 512;
 const DATA_REGION = 5000;
+/** Memory of the tests' own, the same on all reactors: the layer takes no buffer from it. */
+export const SCRATCH_REGION = 5001;
+const SCRATCH_BYTES = 65_536;
 
 class TestChannel implements ModuleChannel {
   private readonly script: Script;
@@ -139,11 +142,14 @@ export class TestBed {
   static async start({ pool, options, spec, count = 1 }: BedOptions = {}): Promise<TestBed> {
     const clock = new ManualClock();
     const script = new Script();
+    // One for all reactors.
+    const data = new Uint8Array(1024 * BLOCK);
+    const scratch = new Uint8Array(SCRATCH_BYTES);
     const plugin: ReactorPlugin = {
       name: 'test',
       start(reactor: Reactor) {
-        if (reactor.regions.get(DATA_REGION) === undefined)
-          reactor.regions.add(DATA_REGION, new Uint8Array(1024 * BLOCK));
+        if (reactor.regions.get(DATA_REGION) === undefined) reactor.regions.add(DATA_REGION, data);
+        reactor.regions.add(SCRATCH_REGION, scratch);
         registerReactorModule(reactor, {
           name: 'test',
           instantiate(description) {
@@ -208,6 +214,9 @@ export class TestBed {
   get region(): number {
     return this.reactor.buffers.region;
   }
+  get scratch(): Uint8Array {
+    return this.reactor.regions.bytes(SCRATCH_REGION);
+  }
   get bytes(): Uint8Array {
     return this.reactor.buffers.bytes;
   }
@@ -234,8 +243,8 @@ export class TestBed {
     return await promise;
   }
   /** Lets promises and polls have their way for a while. */
-  async settle(): Promise<void> {
-    for (let i = 0; i < 10; i++) {
+  async settle(times = 10): Promise<void> {
+    for (let i = 0; i < times; i++) {
       this.host.poll();
       await new Promise((resolve) => setImmediate(resolve));
     }
