@@ -31,6 +31,8 @@ export const IoState = {
   DONE: 6,
 } as const;
 
+export const ZcopyPhase = { START: 0, END: 1 } as const;
+
 const nobody: BdevIoOwner = { bdevIoDone: () => {} };
 
 /**
@@ -59,6 +61,14 @@ export class BdevIo {
   write_region = -1;
   write_offset = 0;
   write_iovs: IoVec | null = null;
+  /** ZCOPY: start asks for memory, with the blocks' data in it or without; end gives it back, to be written or not. */
+  zcopy_phase: number = ZcopyPhase.START;
+  populate = false;
+  commit = false;
+  /** For the layer: between a start that succeeded and its end. */
+  zcopy_open = false;
+  /** For the layer: the data were not to be written any more. */
+  zcopy_refused = false;
   /** A buffer that the layer took from the pool for this I/O, or -1. Given back by {@link free}. */
   ownBuffer = -1;
 

@@ -1,4 +1,4 @@
-import type { BdevIo, BdevIoOwner } from './bdev-io.ts';
+import { type BdevIo, type BdevIoOwner, ZcopyPhase } from './bdev-io.ts';
 import { Errno } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { IoVec } from './iovec.ts';
@@ -163,6 +163,19 @@ export abstract class ChannelCalls {
   }
   flushBlocks(at: number, blocks: number, owner: BdevIoOwner, index = 0): number {
     return this.withoutData(IoType.FLUSH, at, blocks, owner, index);
+  }
+  /**
+   * Asks for memory that stands for blocks: with their data in it (`populate`), or with whatever is there, to be
+   * written as a whole. The completed I/O names the place (region and offset, or iovs): where the module has zcopy it
+   * is the module's own, else a buffer (EINVAL if none is as large). The owner keeps the I/O, and ends with
+   * {@link BdevChannel.zcopyEnd}. Locks of the range wait for that.
+   */
+  zcopyStart(at: number, blocks: number, populate: boolean, owner: BdevIoOwner, index = 0): number {
+    const io = this.prepare(IoType.ZCOPY, at, blocks, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.populate = populate;
+    io.zcopy_phase = ZcopyPhase.START;
+    return this.launch(io);
   }
   /** Copies within the device; the ranges may overlap. */
   copyBlocks(to: number, from: number, blocks: number, owner: BdevIoOwner, index = 0): number {

@@ -137,7 +137,7 @@ describe('submit and completion', () => {
     for (const change of wrong) expect(tryIt(change), String(change)).toBe(Errno.EINVAL);
     expect(tryIt(() => {}, IoType.UNMAP)).toBe(Errno.ENOTSUP);
     expect(tryIt(() => {}, IoType.FLUSH)).toBe(Errno.ENOTSUP);
-    expect(tryIt(() => {}, IoType.ZCOPY)).toBe(Errno.ENOTSUP);
+    expect(tryIt(() => {}, IoType.ZONE_APPEND)).toBe(Errno.ENOTSUP);
     bed.poll();
     expect(owner.done).toHaveLength(1);
   });
@@ -788,6 +788,6 @@ describe('channels', () => {
     expect([IoType.READ, IoType.WRITE_ZEROES, IoType.COMPARE, IoType.COPY, IoType.RESET].map(can)).toEqual(
       Array(5).fill(true),
     );
-    expect([IoType.UNMAP, IoType.FLUSH, IoType.ZCOPY].map(can)).toEqual(Array(3).fill(false));
+    expect([IoType.UNMAP, IoType.FLUSH, IoType.ZONE_APPEND].map(can)).toEqual(Array(3).fill(false));
   });
 });

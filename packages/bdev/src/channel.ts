@@ -1,20 +1,21 @@
 import type { IoChannel, Reactor, Thread } from '@spdk-ts/reactor';
-import { type BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
-import { beginBounce, endBounce, enterBounce, placeAligned, placeValid } from './bounce.ts';
+import { type BdevIo, type BdevIoOwner, IoState, type IoWork, ZcopyPhase } from './bdev-io.ts';
+import { beginBounce, endBounce, enterBounce } from './bounce.ts';
 import { ChannelCalls } from './channel-calls.ts';
 import { CompareAndWrite } from './compare-and-write.ts';
+import { DataRule } from './data-rule.ts';
 import type { BdevDevice } from './device.ts';
 import { Emulation, emulates } from './emulation.ts';
 import type { Histogram } from './histogram.ts';
 import { IoQueue } from './io-queue.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
-import { IoType, ioTypeMask, MODIFYING_TYPES } from './io-type.ts';
+import { IoType, MODIFYING_TYPES } from './io-type.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
 import type { LbaRangeLock, RangeLock } from './range-lock.ts';
-import { SplitRule } from './split-rule.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
+import { ZcopyTransfer } from './zcopy.ts';
 
 /** Why submit takes the long way. */
 const FROZEN = 1;
@@ -30,8 +31,8 @@ const LIMITED = 64;
 const LOCKED = 128;
 /** Why completion takes the long way, again: a range is to be locked once I/O has ended. */
 const LOCKING = 256;
-
-const WITH_DATA = ioTypeMask(IoType.READ, IoType.WRITE, IoType.COMPARE);
+/** ... a zero-copy I/O starts or ends. */
+const ZCOPYING = 512;
 
 /**
  * One logical thread's way to one bdev: checks, counts, queues, and hands I/O to the module's channel. Everything
@@ -52,7 +53,7 @@ export class BdevChannel extends ChannelCalls {
   /** Low bits of a place's address that must be 0 for the module. */
   private readonly alignmentMask: number;
   private readonly in_place: boolean;
-  private readonly rule: SplitRule;
+  private readonly data: DataRule;
   /** What the thread holds of this channel. */
   private held: IoChannel<BdevChannel> | null = null;
 
@@ -68,8 +69,11 @@ export class BdevChannel extends ChannelCalls {
   private gate = 0;
   /** I/Os that a buffer stands in for: see {@link bounce}. */
   private bouncing = 0;
-  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED, BOUNCED, LOCKING. */
+  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED, BOUNCED, LOCKING, ZCOPYING. */
   private after = 0;
+  /** Zero-copy I/Os that start or end now, and those between. */
+  private zcopying = 0;
+  private zcopiesOpen = 0;
   private histogram: Histogram | null = null;
 
   private readonly nomem = new NomemQueue(this);
@@ -90,8 +94,8 @@ export class BdevChannel extends ChannelCalls {
     this.types = description.io_types;
     this.alignmentMask = 2 ** description.required_alignment - 1;
     this.in_place = description.reads_in_place;
-    this.rule = new SplitRule(description);
-    if (this.rule.limited) this.gate |= LIMITED;
+    this.data = new DataRule(thread.reactor, description);
+    if (this.data.limits.limited) this.gate |= LIMITED;
     if (device.locks.length > 0) this.gate |= LOCKED;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
@@ -189,15 +193,15 @@ export class BdevChannel extends ChannelCalls {
     if (type === IoType.ABORT) return this.submitAbort(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
-    if ((WITH_DATA & (1 << type)) !== 0 && !this.dataAcceptable(io)) return Errno.EINVAL;
-    if (type === IoType.COMPARE_AND_WRITE && !this.bothAcceptable(io)) return Errno.EINVAL;
+    if (!this.data.accepts(io)) return Errno.EINVAL;
+    if (type === IoType.ZCOPY && !this.beginZcopy(io)) return Errno.EINVAL;
     io.status = IoStatus.PENDING;
     io.submitted_at = this.reactor.now;
     if ((this.gate & FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
     else if (io.num_blocks === 0 && type !== IoType.FLUSH) this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.COPY && io.offset_blocks === io.src_offset_blocks)
       this.finishUnstarted(io, IoStatus.SUCCESS);
-    else if (type === IoType.WRITE && !this.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
+    else if (type === IoType.WRITE && !this.data.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
     else if ((this.gate & LOCKED) !== 0 && this.device.locksOut(io)) this.waitForRange(io);
     else this.dispatch(io);
     return 0;
@@ -206,62 +210,17 @@ export class BdevChannel extends ChannelCalls {
   /** The way of an I/O that nothing keeps from being started. */
   private dispatch(io: BdevIo): void {
     if ((this.types & (1 << io.type)) === 0) this.emulate(io);
-    else if (io.type === IoType.COMPARE_AND_WRITE && !this.bothAligned(io)) this.emulate(io);
-    else if (this.wantsPlace(io)) this.findPlace(io);
-    else if (this.splits(io)) this.split(io);
-    else if (this.bounces(io)) this.bounce(io);
+    else if (io.type === IoType.COMPARE_AND_WRITE && !this.data.suitBoth(io)) this.emulate(io);
+    else if (this.data.wantsPlace(io)) this.findPlace(io);
+    else if (this.data.splits(io)) this.split(io);
+    else if (this.data.bounces(io)) this.bounce(io);
     else this.startOrQueue(io);
   }
 
-  /** A read that leaves the place of its data to the layer or the module. */
-  private wantsPlace(io: BdevIo): boolean {
-    return io.type === IoType.READ && io.iovs === null && io.region < 0;
-  }
-
-  /** True if the data of an I/O lie where they can be, and what needs a buffer can have one. */
-  private dataAcceptable(io: BdevIo): boolean {
-    const buffer_bytes = this.reactor.buffers.max_bytes;
-    const bytes = io.num_blocks * this.block_size;
-    if (this.wantsPlace(io)) return bytes <= buffer_bytes || (this.in_place && !this.splits(io));
-    if (!this.dataValid(io)) return false;
-    return bytes <= buffer_bytes || this.unit_bytes(io) <= buffer_bytes || !this.bounces(io);
-  }
-
-  private unit_bytes(io: BdevIo): number {
-    return this.rule.unit(io.type) * this.block_size;
-  }
-
-  private wholeUnits(io: BdevIo): boolean {
-    const unit = this.rule.write_unit;
-    return unit === 1 || (io.offset_blocks % unit === 0 && io.num_blocks % unit === 0);
-  }
-
-  /** True if a buffer must stand in for an I/O's data: they are not aligned, or in too many pieces. */
-  private bounces(io: BdevIo): boolean {
-    if (((WITH_DATA | (1 << IoType.COMPARE_AND_WRITE)) & (1 << io.type)) === 0) return false;
-    return !this.aligned(io) || (io.iovs !== null && this.rule.scattered(io.iovs));
-  }
-
-  /** True if an I/O goes to the module as several: it exceeds limits, or would need too large a buffer. */
-  private splits(io: BdevIo): boolean {
-    if ((this.gate & LIMITED) !== 0 && this.rule.splits(io)) return true;
-    const bytes = io.num_blocks * this.block_size;
-    return bytes > this.bounceBytes && io.num_blocks > this.rule.unit(io.type) && this.bounces(io);
-  }
-
-  /** Bytes of the largest buffer that may stand in for data. */
-  private get bounceBytes(): number {
-    return Math.min(this.reactor.buffers.max_bytes, this.rule.segment_bytes);
-  }
-
   private split(io: BdevIo): void {
-    const unaligned = (WITH_DATA & (1 << io.type)) !== 0 && !this.aligned(io);
-    const buffered = unaligned ? Math.floor(this.bounceBytes / this.block_size) : Number.MAX_SAFE_INTEGER;
     const split = this.context.takeSplit();
-    io.state = IoState.SUBMITTED;
-    io.work = split;
-    this.works++;
-    split.begin(this, this.rule, io, buffered);
+    this.beginWork(io, split);
+    split.begin(this, this.data.limits, io, this.data.bufferedBlocks(io));
   }
 
   /** For Split: its I/O ends; `from_completion`: its owner may be told at once. Its children were counted. */
@@ -277,32 +236,6 @@ export class BdevChannel extends ChannelCalls {
     if ((this.after & LOCKING) !== 0) this.device.ended(io);
     if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
     io.owner.bdevIoDone(io);
-  }
-
-  private dataValid(io: BdevIo): boolean {
-    const bytes = io.num_blocks * this.block_size;
-    if (io.iovs === null && io.length !== bytes) return false;
-    return placeValid(this.reactor.regions, io.region, io.offset, io.iovs, bytes);
-  }
-
-  /** The same of a compare-and-write, which has data to compare and data to write. */
-  private bothAcceptable(io: BdevIo): boolean {
-    const { acwu } = this.device.description;
-    const bytes = io.num_blocks * this.block_size;
-    if (io.num_blocks > acwu || !this.dataValid(io)) return false;
-    return placeValid(this.reactor.regions, io.write_region, io.write_offset, io.write_iovs, bytes);
-  }
-
-  /** True if the module can have both as they are. */
-  private bothAligned(io: BdevIo): boolean {
-    const { write_region, write_offset, write_iovs } = io;
-    if (this.bounces(io)) return false;
-    if (write_iovs !== null && this.rule.scattered(write_iovs)) return false;
-    return placeAligned(this.reactor.regions, write_region, write_offset, write_iovs, this.alignmentMask);
-  }
-
-  private aligned(io: BdevIo): boolean {
-    return placeAligned(this.reactor.regions, io.region, io.offset, io.iovs, this.alignmentMask);
   }
 
   /** Lets a buffer of the pool stand in for data that are not aligned for the module. */
@@ -336,7 +269,7 @@ export class BdevChannel extends ChannelCalls {
     this.nomem.push(io);
   }
 
-  /** A read that brings no place for its data. */
+  /** A read that brings no place for its data, or a zero-copy I/O that is to have one. */
   private findPlace(io: BdevIo): void {
     const bytes = io.num_blocks * this.block_size;
     io.length = bytes;
@@ -344,7 +277,7 @@ export class BdevChannel extends ChannelCalls {
       this.reactor.buffers.put(io.ownBuffer);
       io.ownBuffer = -1;
     }
-    if (this.in_place && !this.splits(io)) {
+    if (this.in_place && io.type === IoType.READ && !this.data.splits(io)) {
       this.startOrQueue(io);
       return;
     }
@@ -359,22 +292,26 @@ export class BdevChannel extends ChannelCalls {
     else io.ownBuffer = buffer;
     io.region = this.reactor.buffers.region;
     io.offset = buffer;
-    if (!io.bounced && this.splits(io)) this.split(io);
+    if (io.type === IoType.ZCOPY) this.zcopyStarted(io);
+    else if (!io.bounced && this.data.splits(io)) this.split(io);
     else this.startOrQueue(io);
   }
 
   private emulate(io: BdevIo): void {
-    io.state = IoState.SUBMITTED;
-    this.works++;
-    if (io.type === IoType.COMPARE_AND_WRITE) {
-      const work = new CompareAndWrite(this, io);
-      io.work = work;
-      work.start();
+    if (io.type === IoType.ZCOPY) {
+      this.findPlace(io);
       return;
     }
-    const emulation = new Emulation(this, io);
-    io.work = emulation;
-    emulation.step();
+    const work =
+      io.type === IoType.COMPARE_AND_WRITE ? new CompareAndWrite(this, io) : new Emulation(this, io);
+    this.beginWork(io, work);
+    work.start();
+  }
+
+  private beginWork(io: BdevIo, work: IoWork): void {
+    io.state = IoState.SUBMITTED;
+    io.work = work;
+    this.works++;
   }
 
   /** For {@link BdevIo.work}: its I/O ends. */
@@ -421,7 +358,8 @@ export class BdevChannel extends ChannelCalls {
     const histogram = this.histogram;
     if (histogram !== null && (histogram.type < 0 || histogram.type === io.type)) histogram.tally(ticks);
     if (this.nomem.head !== null) this.nomem.retry();
-    if ((this.after & LOCKING) !== 0) this.device.ended(io);
+    if (io.type === IoType.ZCOPY) this.zcopyDone(io, ticks);
+    if ((this.after & LOCKING) !== 0 && !io.zcopy_open) this.device.ended(io);
     if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
   }
 
@@ -471,6 +409,71 @@ export class BdevChannel extends ChannelCalls {
     for (const locker of this.lockers) locker.abort();
     for (let io = this.context.unqueueOf(this); io !== null; io = this.context.unqueueOf(this))
       this.finishUnstarted(io, IoStatus.ABORTED);
+  }
+
+  // --- zero copy ---
+
+  private beginZcopy(io: BdevIo): boolean {
+    const bytes = io.num_blocks * this.block_size;
+    const native = (this.types & (1 << IoType.ZCOPY)) !== 0;
+    if (!native && bytes > this.reactor.buffers.max_bytes) return false;
+    io.zcopy_phase = ZcopyPhase.START;
+    io.zcopy_refused = false;
+    io.region = -1;
+    io.iovs = null;
+    io.length = bytes;
+    this.countZcopy();
+    return true;
+  }
+
+  private countZcopy(): void {
+    this.zcopying++;
+    this.after |= ZCOPYING;
+  }
+
+  /** It has its buffer: for modules that have no zcopy. */
+  private zcopyStarted(io: BdevIo): void {
+    if (io.populate) this.transfer(io, IoType.READ);
+    else this.finishUnstarted(io, IoStatus.SUCCESS);
+  }
+
+  private transfer(io: BdevIo, type: typeof IoType.READ | typeof IoType.WRITE): void {
+    const work = new ZcopyTransfer(this, io);
+    this.beginWork(io, work);
+    work.start(type);
+  }
+
+  /**
+   * Ends a zero-copy I/O that {@link zcopyStart} has started with success: `commit`: what is in its memory is written
+   * to its blocks (ABORTED while the bdev is reset or removed); else it is forgotten, save what the module's own memory
+   * has taken of it. The owner is told once more, and then frees the I/O.
+   */
+  zcopyEnd(io: BdevIo, commit: boolean): void {
+    if (io.state !== IoState.DONE || !io.zcopy_open) this.misused(io);
+    io.zcopy_phase = ZcopyPhase.END;
+    io.status = IoStatus.PENDING;
+    io.submitted_at = this.reactor.now;
+    io.zcopy_refused = commit && (this.gate & (FROZEN | REMOVED)) !== 0;
+    io.commit = commit && !io.zcopy_refused;
+    this.countZcopy();
+    if ((this.types & (1 << IoType.ZCOPY)) !== 0) {
+      // Past the queue for resources: ends give them back.
+      io.state = IoState.SUBMITTED;
+      this.outstanding++;
+      this.module.submit(io);
+    } else if (io.commit) this.transfer(io, IoType.WRITE);
+    else this.finishUnstarted(io, IoStatus.SUCCESS);
+  }
+
+  private zcopyDone(io: BdevIo, ticks: number): void {
+    if (--this.zcopying === 0) this.after &= ~ZCOPYING;
+    const start = io.zcopy_phase === ZcopyPhase.START;
+    if (start ? io.status === IoStatus.SUCCESS : io.zcopy_open) this.zcopiesOpen += start ? 1 : -1;
+    io.zcopy_open = start && io.status === IoStatus.SUCCESS;
+    if (io.zcopy_refused && io.status === IoStatus.SUCCESS) io.status = IoStatus.ABORTED;
+    const native = (this.types & (1 << IoType.ZCOPY)) !== 0;
+    if (!native || io.status !== IoStatus.SUCCESS || !(start ? io.populate : io.commit)) return;
+    countIo(this.stat, start ? IoType.READ : IoType.WRITE, io.num_blocks * this.block_size, ticks);
   }
 
   // --- locked ranges ---
@@ -594,6 +597,7 @@ export class BdevChannel extends ChannelCalls {
   /** True if an I/O of this channel will end ABORTED. */
   abortTarget(target: BdevIo): boolean {
     if (target.type === IoType.ABORT || target.type === IoType.RESET) return false;
+    if (target.type === IoType.ZCOPY && target.zcopy_phase === ZcopyPhase.END) return false;
     if (target.state === IoState.SUBMITTED) {
       if (target.work !== null) return target.work.abort();
       return this.module.abort?.(target) ?? false;
@@ -641,7 +645,7 @@ export class BdevChannel extends ChannelCalls {
   /** For the service: the last reference is gone. */
   destroy(): void {
     if (
-      this.outstanding + this.works + this.resets > 0 ||
+      this.outstanding + this.works + this.resets + this.zcopiesOpen > 0 ||
       this.nomem.head !== null ||
       this.locked.head !== null ||
       this.context.unqueueOf(this) !== null

@@ -2,19 +2,19 @@ import { type BdevIo, type BdevIoOwner, IoState, type IoWork } from './bdev-io.t
 import type { BdevChannel } from './channel.ts';
 import { ioEquals } from './gather.ts';
 import { Errno, IoStatus } from './io-status.ts';
-import { IoType } from './io-type.ts';
+import { IoType, ioTypeMask } from './io-type.ts';
 import { ZERO_BYTES } from './options.ts';
 
-const READ_AND_WRITE = (1 << IoType.READ) | (1 << IoType.WRITE);
+const READ_AND_WRITE = ioTypeMask(IoType.READ, IoType.WRITE);
+/** Types that take both. */
+const FROM_BOTH = ioTypeMask(IoType.COPY, IoType.COMPARE_AND_WRITE, IoType.ZCOPY);
 
 /** True if the layer can do a type with the types that a module has. */
 export function emulates(type: number, module_types: number): boolean {
   if (type === IoType.WRITE_ZEROES) return (module_types & (1 << IoType.WRITE)) !== 0;
   if (type === IoType.COMPARE) return (module_types & (1 << IoType.READ)) !== 0;
   if (type === IoType.UNMAP) return (module_types & (1 << IoType.WRITE_ZEROES)) !== 0;
-  if (type === IoType.COPY || type === IoType.COMPARE_AND_WRITE)
-    return (module_types & READ_AND_WRITE) === READ_AND_WRITE;
-  return false;
+  return (FROM_BOTH & (1 << type)) !== 0 && (module_types & READ_AND_WRITE) === READ_AND_WRITE;
 }
 
 /** Blocks that are done at once for an I/O. */
@@ -50,8 +50,12 @@ export class Emulation implements BdevIoOwner, IoWork {
     this.backwards = parent.type === IoType.COPY && parent.offset_blocks > parent.src_offset_blocks;
   }
 
+  start(): void {
+    this.step();
+  }
+
   /** Starts the next piece, or ends. */
-  step(): void {
+  private step(): void {
     if (this.aborted || this.doneBlocks === this.parent.num_blocks) {
       this.end(this.aborted ? IoStatus.ABORTED : IoStatus.SUCCESS);
       return;

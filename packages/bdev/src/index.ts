@@ -1,4 +1,4 @@
-export { BdevIo, type BdevIoOwner, IoState } from './bdev-io.ts';
+export { BdevIo, type BdevIoOwner, IoState, ZcopyPhase } from './bdev-io.ts';
 export { BdevService, getBdevService, registerReactorModule } from './bdev-service.ts';
 export { BdevChannel } from './channel.ts';
 export type { ClaimOptions, ClaimType } from './claim-control.ts';

@@ -116,9 +116,11 @@ export class ThreadContext {
     this.spare.push(io);
   }
 
-  /** Calls `fn` with each I/O of a channel that is under way: started, and its owner not told of its end. */
+  /** Calls `fn` with each I/O of a channel that is under way: started, and not ended, nor its zero-copy memory given back. */
   forEachUnderWay(channel: BdevChannel, fn: (io: BdevIo) => void): void {
-    for (const io of this.all) if (io.channel === channel && UNDER_WAY.has(io.state)) fn(io);
+    for (const io of this.all)
+      if (io.channel === channel && (UNDER_WAY.has(io.state) || (io.state === IoState.DONE && io.zcopy_open)))
+        fn(io);
   }
 
   /** A gather list for that many pieces, empty. */

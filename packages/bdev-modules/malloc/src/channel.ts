@@ -8,6 +8,7 @@ import {
   ioEquals,
   type Memory,
   type ModuleChannel,
+  ZcopyPhase,
 } from '@spdk-ts/bdev';
 import type { Poller, Thread } from '@spdk-ts/reactor';
 import type { Segments } from './segments.ts';
@@ -54,6 +55,10 @@ export class MallocChannel implements ModuleChannel {
         while (this.sliced.length > 0) this.abort(this.sliced[0]!);
         io.complete(IoStatus.SUCCESS);
         break;
+      case IoType.ZCOPY:
+        if (io.zcopy_phase === ZcopyPhase.START) this.showPlace(io, at, length);
+        io.complete(IoStatus.SUCCESS);
+        break;
       case IoType.FLUSH:
         io.complete(IoStatus.SUCCESS);
         break;
@@ -79,6 +84,18 @@ export class MallocChannel implements ModuleChannel {
         return true;
       });
     io.complete(IoStatus.SUCCESS);
+  }
+
+  /** Names the bdev's own memory as the I/O's place. */
+  private showPlace(io: BdevIo, at: number, length: number): void {
+    const segments = this.segments;
+    const index = segments.find(at);
+    if (at + length > segments.end(index)) {
+      io.iovs = this.pieces(at, length);
+      return;
+    }
+    io.region = segments.region(index);
+    io.offset = at - segments.start(index);
   }
 
   private write(io: BdevIo, at: number, length: number): void {

@@ -27,6 +27,7 @@ const TYPES = ioTypeMask(
   IoType.COMPARE,
   IoType.ABORT,
   IoType.COPY,
+  IoType.ZCOPY,
 );
 
 interface CreateParams {

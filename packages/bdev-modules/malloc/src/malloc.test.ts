@@ -126,6 +126,36 @@ describe('malloc bdev', () => {
     expect(bed.host.local[0]!.buffers.smallFree).toBe(free);
   });
 
+  it('lends its own memory to a zero-copy I/O, also across a seam', async () => {
+    const bed = await start();
+    const name = await bed.rpc.call('bdev_malloc_create', { block_size: 512, num_blocks: 2048 });
+    await bed.rpc.call('bdev_malloc_resize', { name, new_size: 2 });
+    const { segments } = bed.bdevs.get(name)!.context as MallocContext;
+    const channel = bed.channel(name);
+    const done: BdevIo[] = [];
+    const owner = { bdevIoDone: (io: BdevIo) => void done.push(io) };
+    channel.zcopyStart(7, 2, false, owner);
+    channel.zcopyStart(2047, 2, true, owner);
+    await bed.poll();
+    const [one, two] = done.splice(0);
+    expect([one!.region, one!.offset, one!.length]).toEqual([segments[0]!.region, 7 * 512, 1024]);
+    expect([...two!.iovs!.region.subarray(0, 2)]).toEqual(segments.map(({ region }) => region));
+    bed.host.local[0]!.regions.bytes(one!.region).fill(9, one!.offset, one!.offset + one!.length);
+    channel.zcopyEnd(one!, true);
+    channel.zcopyEnd(two!, false);
+    await bed.poll();
+    expect(done.map(({ status }) => status)).toEqual([IoStatus.SUCCESS, IoStatus.SUCCESS]);
+    for (const io of done) io.free();
+    const ends = new Ends();
+    const { region, bytes } = bed.host.local[0]!.buffers;
+    channel.readBlocks(region, 0, 8, 1, ends);
+    await bed.poll();
+    expect(bytes.subarray(0, 512).every((byte) => byte === 9)).toBe(true);
+    const [{ stat }] = (await bed.bdevs.iostat(name)) as [{ stat: Float64Array }];
+    // Bytes read and written: the populated start and the read, the commit.
+    expect([stat[0], stat[5]]).toEqual([1024 + 512, 1024]);
+  });
+
   it('clears a large range in slices, so that others are served in between, and can be aborted', async () => {
     const bed = await start();
     const name = await bed.rpc.call('bdev_malloc_create', {
