@@ -1,5 +1,6 @@
 import type { Method, MethodParams, MethodResult } from './method.ts';
 import { bdevMethods } from './methods/bdev.ts';
+import { bdevRateMethods } from './methods/bdev-rate.ts';
 import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
 import { aioMethods, uringMethods } from './methods/direct-disks.ts';
@@ -24,6 +25,7 @@ type Builtin =
   | (typeof iobufMethods)[number]
   | (typeof sockMethods)[number]
   | (typeof bdevMethods)[number]
+  | (typeof bdevRateMethods)[number]
   | (typeof mallocMethods)[number]
   | (typeof nullMethods)[number]
   | (typeof fileMethods)[number]
@@ -76,6 +78,7 @@ registerSchema(
     iobufMethods,
     sockMethods,
     bdevMethods,
+    bdevRateMethods,
     mallocMethods,
     nullMethods,
     fileMethods,

@@ -11,6 +11,7 @@ import { Memory } from './memory.ts';
 import type { BdevReactorModule } from './module.ts';
 import { type BdevConfiguration, defaultBdevOptions, ZERO_BYTES } from './options.ts';
 import type { RangeLockDescription } from './range-lock.ts';
+import type { RateLimitMessage } from './rate-limits-control.ts';
 import { ThreadContext } from './thread-context.ts';
 
 const services = new WeakMap<Reactor, BdevService>();
@@ -160,6 +161,7 @@ export class BdevService implements DeviceParts {
       freeze: ({ id }: { id: number }) => this.device(id).freeze(),
       moduleReset: ({ id }: { id: number }) => this.device(id).moduleReset(),
       unfreeze: ({ id }: { id: number }) => this.device(id).unfreeze(),
+      setRateLimits: (message: RateLimitMessage) => this.device(message.id).setRateLimits(message),
       lockRange: (lock: RangeLockDescription) => this.device(lock.id).lockRange(lock),
       unlockRange: ({ id, lock }: { id: number; lock: number }) => this.devices.get(id)?.unlockRange(lock),
       iostat: ({ id, reset }: { id?: number; reset: StatResetMode }) => each(id).map((d) => d.stat(reset)),

@@ -13,7 +13,9 @@ import { Errno, IoStatus } from './io-status.ts';
 import { IoType, MODIFYING_TYPES } from './io-type.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
+import { QosQueue } from './qos-queue.ts';
 import type { LbaRangeLock, RangeLock } from './range-lock.ts';
+import type { RateLimiter } from './rate-limits.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
 import { ZcopyTransfer } from './zcopy.ts';
 
@@ -29,6 +31,8 @@ const BOUNCED = 32;
 const LIMITED = 64;
 /** ... a range of blocks is locked. */
 const LOCKED = 128;
+/** ... the bdev has rate limits. */
+const QOS = 1024;
 /** Why completion takes the long way, again: a range is to be locked once I/O has ended. */
 const LOCKING = 256;
 /** ... a zero-copy I/O starts or ends. */
@@ -65,7 +69,7 @@ export class BdevChannel extends ChannelCalls {
   private works = 0;
   /** Resets that the control thread works at. */
   private resets = 0;
-  /** A set of FROZEN, REMOVED, NOMEM, LIMITED, LOCKED. */
+  /** A set of FROZEN, REMOVED, NOMEM, LIMITED, LOCKED, QOS. */
   private gate = 0;
   /** I/Os that a buffer stands in for: see {@link bounce}. */
   private bouncing = 0;
@@ -77,6 +81,8 @@ export class BdevChannel extends ChannelCalls {
   private histogram: Histogram | null = null;
 
   private readonly nomem = new NomemQueue(this);
+  /** I/Os that wait for rate limits. */
+  private readonly qos = new QosQueue(this);
   /** I/Os that wait for a locked range. */
   private readonly locked = new IoQueue();
   /** Those that wait for a range of their own. */
@@ -100,6 +106,7 @@ export class BdevChannel extends ChannelCalls {
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
     this.setHistogram(device.newHistogram());
+    this.setRateLimiter(device.limiter);
     this.module = device.instance.createChannel(thread);
   }
 
@@ -203,12 +210,20 @@ export class BdevChannel extends ChannelCalls {
       this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.WRITE && !this.data.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
     else if ((this.gate & LOCKED) !== 0 && this.device.locksOut(io)) this.waitForRange(io);
-    else this.dispatch(io);
+    else this.proceed(io);
     return 0;
   }
 
+  /** What a split's parts cost is taken from them; what the layer does for a module, from its reads and writes. */
+  private proceed(io: BdevIo): void {
+    const from_module = (this.types & (1 << io.type)) !== 0;
+    if ((this.gate & QOS) === 0 || !from_module || !this.qos.limits(io) || this.data.splits(io))
+      this.dispatch(io);
+    else if (this.qos.admits(io)) this.dispatch(io);
+  }
+
   /** The way of an I/O that nothing keeps from being started. */
-  private dispatch(io: BdevIo): void {
+  dispatch(io: BdevIo): void {
     if ((this.types & (1 << io.type)) === 0) this.emulate(io);
     else if (io.type === IoType.COMPARE_AND_WRITE && !this.data.suitBoth(io)) this.emulate(io);
     else if (this.data.wantsPlace(io)) this.findPlace(io);
@@ -404,6 +419,8 @@ export class BdevChannel extends ChannelCalls {
     for (let io = this.nomem.shift(); io !== null; io = this.nomem.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
     this.nomemChanged();
+    for (let io = this.qos.shift(); io !== null; io = this.qos.shift())
+      this.finishUnstarted(io, IoStatus.ABORTED);
     for (let io = this.locked.shift(); io !== null; io = this.locked.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
     for (const locker of this.lockers) locker.abort();
@@ -527,7 +544,7 @@ export class BdevChannel extends ChannelCalls {
       const next: BdevIo | null = io.next;
       io.next = null;
       if (this.device.locksOut(io)) this.waitForRange(io);
-      else this.dispatch(io);
+      else this.proceed(io);
       io = next;
     }
   }
@@ -607,7 +624,7 @@ export class BdevChannel extends ChannelCalls {
       return true;
     }
     if (target.state !== IoState.QUEUED) return false;
-    if (!this.context.unqueue(target)) {
+    if (!this.context.unqueue(target) && !this.qos.remove(target)) {
       if (!this.nomem.remove(target)) return false;
       this.nomemChanged();
     }
@@ -621,6 +638,16 @@ export class BdevChannel extends ChannelCalls {
   retire(): void {
     this.gate |= REMOVED;
     this.abortQueued();
+  }
+
+  /** The bdev's rate limits, or null: then what waits for them goes on. */
+  setRateLimiter(limiter: RateLimiter | null): void {
+    this.qos.limiter = limiter;
+    if (limiter !== null) this.gate |= QOS;
+    else {
+      this.gate &= ~QOS;
+      this.qos.startAll();
+    }
   }
 
   setHistogram(histogram: Histogram | null): void {
@@ -648,10 +675,12 @@ export class BdevChannel extends ChannelCalls {
       this.outstanding + this.works + this.resets + this.zcopiesOpen > 0 ||
       this.nomem.head !== null ||
       this.locked.head !== null ||
+      this.qos.head !== null ||
       this.context.unqueueOf(this) !== null
     )
       throw new Error(`the channel of bdev ${this.device.description.name} was put with I/O in flight`);
     this.nomem.stopPoller();
+    this.qos.stopPoller();
     this.module.destroy();
   }
 }

@@ -9,6 +9,8 @@ import { IoType } from './io-type.ts';
 import type { Memory } from './memory.ts';
 import type { BdevInstance } from './module.ts';
 import { RangeLock, type RangeLockDescription, type RangeLockHolder } from './range-lock.ts';
+import { RateLimiter } from './rate-limits.ts';
+import type { RateLimitMessage } from './rate-limits-control.ts';
 
 /** Counters of one bdev on one reactor: of its channels, and of those that are gone. */
 export interface DeviceStat {
@@ -41,6 +43,7 @@ export class BdevDevice implements BdevIoOwner {
   /** Latencies of channels that are gone. */
   private goneLatencies: Histogram | null = null;
 
+  limiter: RateLimiter | null = null;
   locks: readonly RangeLock[] = [];
   private readonly holders = new Map<number, RangeLockHolder>();
   private holderIds = 0;
@@ -186,6 +189,11 @@ export class BdevDevice implements BdevIoOwner {
   /** For channels: an I/O has ended that may be in a lock's way. */
   ended(io: BdevIo): void {
     for (const lock of this.locks) lock.ended(io);
+  }
+
+  setRateLimits({ limits, shared }: RateLimitMessage): void {
+    this.limiter = limits === null ? null : new RateLimiter(limits, shared);
+    for (const channel of this.channels) channel.setRateLimiter(this.limiter);
   }
 
   // --- counters ---

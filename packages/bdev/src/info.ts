@@ -1,5 +1,6 @@
 import type { BdevDescription } from './description.ts';
 import { IoType, type IoTypeName, ioTypeNames } from './io-type.ts';
+import type { RateLimits } from './rate-limits.ts';
 
 /** A bdev as bdev_get_bdevs shows it. */
 export interface BdevInfo {
@@ -13,10 +14,7 @@ export interface BdevInfo {
   claimed: boolean;
   claim_type?: string;
   zoned: boolean;
-  assigned_rate_limits: Record<
-    'rw_ios_per_sec' | 'rw_mbytes_per_sec' | 'r_mbytes_per_sec' | 'w_mbytes_per_sec',
-    number
-  >;
+  assigned_rate_limits: RateLimits;
   supported_io_types: Record<IoTypeName, boolean>;
   driver_specific: Record<string, unknown>;
 }
@@ -38,6 +36,7 @@ export function bdevInfo(
   d: BdevDescription,
   claim_type: string,
   driver_specific: Record<string, unknown>,
+  rate_limits: RateLimits,
 ): BdevInfo {
   return {
     name: d.name,
@@ -52,12 +51,7 @@ export function bdevInfo(
     preferred_unmap_granularity: preferred(d.preferred_unmap_granularity),
     uuid: d.uuid,
     ...(d.md_size > 0 && { md_size: d.md_size, md_interleave: d.md_interleave, dif_type: d.dif_type }),
-    assigned_rate_limits: {
-      rw_ios_per_sec: 0,
-      rw_mbytes_per_sec: 0,
-      r_mbytes_per_sec: 0,
-      w_mbytes_per_sec: 0,
-    },
+    assigned_rate_limits: { ...rate_limits },
     claimed: claim_type !== 'not_claimed',
     ...(claim_type !== 'not_claimed' && { claim_type }),
     zoned: false,

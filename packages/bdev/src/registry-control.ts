@@ -14,6 +14,8 @@ import { checkNumber, describe, lookupKey } from './naming-control.ts';
 import { type BdevConfiguration, type BdevOptions, defaultBdevOptions } from './options.ts';
 import type { LbaRangeLock, RangeLockDescription } from './range-lock.ts';
 import { RangeLocks } from './range-lock-control.ts';
+import type { RateLimits } from './rate-limits.ts';
+import { RateLimitControl } from './rate-limits-control.ts';
 
 /** What happens to bdevs, as notify_get_notifications names it. */
 export type BdevNotification = 'bdev_register' | 'bdev_unregister' | 'bdev_resize';
@@ -48,12 +50,14 @@ export class BdevRegistry {
   private configured: Promise<unknown>;
   private ids = 0;
   private readonly locks: RangeLocks;
+  private readonly rates: RateLimitControl;
 
   /** The reactors of `host` must have been started with the plugin `bdevReactorEntry`. */
   constructor(host: ReactorHost, options: Partial<BdevOptions> = {}) {
     this.host = host;
     this.zeroRegion = host.allocateRegionId();
     this.locks = new RangeLocks(host);
+    this.rates = new RateLimitControl(host);
     this.current = this.checkOptions(options, defaultBdevOptions);
     host.provide('bdev', {
       reset: ({ id }: { id: number }) => this.resetEntry(this.byId(id)),
@@ -215,6 +219,7 @@ export class BdevRegistry {
     await entry.unused();
     await this.host.broadcast('bdev', 'remove', { id });
     this.entries.delete(id);
+    this.rates.forget(id);
     for (const key of [name, ...aliases].map(lookupKey)) this.names.delete(key);
     await entry.module.destroy(entry.description);
     this.notify('bdev_unregister', name);
@@ -319,7 +324,7 @@ export class BdevRegistry {
   /** A bdev as bdev_get_bdevs shows it. */
   info({ id }: BdevDescription): BdevInfo {
     const { description, module, claims } = this.byId(id);
-    return bdevInfo(description, claims.type, module.info?.(description) ?? {});
+    return bdevInfo(description, claims.type, module.info?.(description) ?? {}, this.rates.of(id));
   }
 
   /** The bdev, once it is there; or undefined after so many milliseconds. */
@@ -379,6 +384,12 @@ export class BdevRegistry {
     await this.host.broadcast('bdev', 'resetIostat', { ...which, mode });
   }
 
+  /** Changes a bdev's rate limits: see {@link RateLimitControl.set}. */
+  async setRateLimits(name: string, change: Partial<RateLimits>): Promise<void> {
+    const { id, name: full } = this.entry(name).description;
+    await this.rates.set(id, full, change);
+  }
+
   /** Starts counting latencies (missing options: the defaults), or stops (null). */
   async setHistogram(name: string, options: Partial<HistogramOptions> | null): Promise<void> {
     const entry = this.entry(name);
@@ -412,6 +423,7 @@ export class BdevRegistry {
     for (const { description, module, histogram, removal } of this.entries.values()) {
       if (removal !== null) continue;
       calls.push(...module.config(description));
+      calls.push(...this.rates.config(description.id, description.name));
       if (histogram !== null) calls.push(histogramCall(description.name, histogram));
     }
     calls.push({ method: 'bdev_wait_for_examine' });

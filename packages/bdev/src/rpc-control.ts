@@ -64,6 +64,11 @@ export function registerBdevRpcs(
 
   registerStatRpcs(rpc, registry, clock);
   registerHistogramRpcs(rpc, registry);
+
+  rpc.register('bdev_set_qos_limit', async ({ name, ...limits }) => {
+    await registry.setRateLimits(name, limits);
+    return true;
+  });
 }
 
 function registerStatRpcs(rpc: RpcRegistrar, registry: BdevRegistry, clock: Clock): void {
