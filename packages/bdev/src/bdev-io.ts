@@ -69,6 +69,8 @@ export class BdevIo {
   zcopy_open = false;
   /** For the layer: the data were not to be written any more. */
   zcopy_refused = false;
+  /** SEEK_DATA, SEEK_HOLE: the block found, or -1 if there is none. */
+  seek_offset_blocks = -1;
   /** A buffer that the layer took from the pool for this I/O, or -1. Given back by {@link free}. */
   ownBuffer = -1;
 

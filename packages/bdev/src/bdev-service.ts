@@ -7,9 +7,11 @@ import { BdevError } from './errors.ts';
 import type { HistogramOptions } from './histogram.ts';
 import type { StatResetMode } from './io-stat.ts';
 import { Errno } from './io-status.ts';
+import type { TimeoutMessage } from './io-watch-control.ts';
 import { Memory } from './memory.ts';
 import type { BdevReactorModule } from './module.ts';
 import { type BdevConfiguration, defaultBdevOptions, ZERO_BYTES } from './options.ts';
+import type { QueueDepthMessage } from './queue-depth.ts';
 import type { RangeLockDescription } from './range-lock.ts';
 import type { RateLimitMessage } from './rate-limits-control.ts';
 import { ThreadContext } from './thread-context.ts';
@@ -161,6 +163,9 @@ export class BdevService implements DeviceParts {
       freeze: ({ id }: { id: number }) => this.device(id).freeze(),
       moduleReset: ({ id }: { id: number }) => this.device(id).moduleReset(),
       unfreeze: ({ id }: { id: number }) => this.device(id).unfreeze(),
+      drain: ({ id, timeout_us }: { id: number; timeout_us: number }) => this.device(id).drain(timeout_us),
+      setSampling: (message: QueueDepthMessage) => this.device(message.id).setSampling(message),
+      setTimeout: (message: TimeoutMessage) => this.devices.get(message.id)?.setTimeout(message),
       setRateLimits: (message: RateLimitMessage) => this.device(message.id).setRateLimits(message),
       lockRange: (lock: RangeLockDescription) => this.device(lock.id).lockRange(lock),
       unlockRange: ({ id, lock }: { id: number; lock: number }) => this.devices.get(id)?.unlockRange(lock),

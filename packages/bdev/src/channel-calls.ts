@@ -9,6 +9,7 @@ import type { IoVec } from './iovec.ts';
  */
 export abstract class ChannelCalls {
   abstract readonly block_size: number;
+  abstract num_blocks: number;
   abstract getIo(): BdevIo | null;
   abstract submit(io: BdevIo): number;
   abstract freeIo(io: BdevIo): void;
@@ -176,6 +177,18 @@ export abstract class ChannelCalls {
     io.populate = populate;
     io.zcopy_phase = ZcopyPhase.START;
     return this.launch(io);
+  }
+  /** Finds the next block from `at` on that is, or may be, data: its number is the I/O's `seek_offset_blocks`, or -1. */
+  seekData(at: number, owner: BdevIoOwner, index = 0): number {
+    return this.seek(IoType.SEEK_DATA, at, owner, index);
+  }
+  /** ... that is in a hole: one whose data are zeroes and take no space. */
+  seekHole(at: number, owner: BdevIoOwner, index = 0): number {
+    return this.seek(IoType.SEEK_HOLE, at, owner, index);
+  }
+  private seek(type: number, at: number, owner: BdevIoOwner, index: number): number {
+    if (at >= this.num_blocks) return Errno.EINVAL;
+    return this.withoutData(type, at, this.num_blocks - at, owner, index);
   }
   /** Copies within the device; the ranges may overlap. */
   copyBlocks(to: number, from: number, blocks: number, owner: BdevIoOwner, index = 0): number {

@@ -317,6 +317,12 @@ export class BdevChannel extends ChannelCalls {
       this.findPlace(io);
       return;
     }
+    if (io.type === IoType.SEEK_DATA || io.type === IoType.SEEK_HOLE) {
+      // Everything is data, as far as the layer knows.
+      io.seek_offset_blocks = io.type === IoType.SEEK_DATA ? io.offset_blocks : -1;
+      this.finishUnstarted(io, IoStatus.SUCCESS);
+      return;
+    }
     const work =
       io.type === IoType.COMPARE_AND_WRITE ? new CompareAndWrite(this, io) : new Emulation(this, io);
     this.beginWork(io, work);
@@ -530,8 +536,9 @@ export class BdevChannel extends ChannelCalls {
   /** For the device: a range is to be locked, once what is under way there has ended. */
   lockAdded(lock: RangeLock): void {
     this.gate |= LOCKED;
-    this.context.forEachUnderWay(this, (io) => {
-      if (io.work?.blocksLocks !== false && lock.excludes(io)) lock.blockers.add(io);
+    this.forEachUnderWay((io) => {
+      if (io.state === IoState.LOCKED || io.work?.blocksLocks === false) return;
+      if (lock.excludes(io)) lock.blockers.add(io);
     });
     if (lock.blockers.size > 0) this.after |= LOCKING;
   }
@@ -648,6 +655,15 @@ export class BdevChannel extends ChannelCalls {
       this.gate &= ~QOS;
       this.qos.startAll();
     }
+  }
+
+  /** I/Os at the module, or back from it. */
+  get queueDepth(): number {
+    return this.outstanding - this.unstarted;
+  }
+  /** Calls `fn` with each I/O that is under way, queued ones and the layer's own included. */
+  forEachUnderWay(fn: (io: BdevIo) => void): void {
+    this.context.forEachUnderWay(this, fn);
   }
 
   setHistogram(histogram: Histogram | null): void {

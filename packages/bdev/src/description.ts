@@ -42,6 +42,8 @@ export interface BdevDescription extends BdevLimits {
    * submits it may leave them in memory that is soon needed for something else.
    */
   readonly writes_at_once: boolean;
+  /** A reset waits so many seconds for what is outstanding, and leaves the module alone if that ends. 0: it does not. */
+  readonly reset_io_drain_timeout: number;
   /** What the module's reactor half needs: cloneable, shared memory included. */
   readonly context: unknown;
 }
@@ -69,4 +71,5 @@ export interface BdevSpec extends Partial<BdevLimits> {
   readonly dif_type?: number;
   readonly reads_in_place?: boolean;
   readonly writes_at_once?: boolean;
+  readonly reset_io_drain_timeout?: number;
 }

@@ -1,16 +1,23 @@
+import { TICKS_PER_US } from '@spdk-ts/env';
 import { IoDevice, type Reactor, type Thread } from '@spdk-ts/reactor';
 import type { BdevIo, BdevIoOwner } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
+import { ChannelPollers } from './channel-pollers.ts';
 import type { BdevDescription } from './description.ts';
 import { Histogram, type HistogramOptions } from './histogram.ts';
 import { addIoStat, newIoStat, resetIoStat, type StatResetMode } from './io-stat.ts';
 import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
+import type { LateIo, TimeoutMessage } from './io-watch-control.ts';
 import type { Memory } from './memory.ts';
 import type { BdevInstance } from './module.ts';
+import { type QueueDepthMessage, QueueDepthSamples } from './queue-depth.ts';
 import { RangeLock, type RangeLockDescription, type RangeLockHolder } from './range-lock.ts';
 import { RateLimiter } from './rate-limits.ts';
 import type { RateLimitMessage } from './rate-limits-control.ts';
+
+/** How often the I/O under way is looked through for what is late. */
+const LATE_PERIOD_US = 1_000_000;
 
 /** Counters of one bdev on one reactor: of its channels, and of those that are gone. */
 export interface DeviceStat {
@@ -44,6 +51,13 @@ export class BdevDevice implements BdevIoOwner {
   private goneLatencies: Histogram | null = null;
 
   limiter: RateLimiter | null = null;
+  private samples: QueueDepthSamples | null = null;
+  private readonly samplers = new ChannelPollers('bdev_queue_depth', (channel) => this.sample(channel));
+  /** Ticks after which an I/O is reported, by watcher. */
+  private readonly timeouts = new Map<number, number>();
+  private readonly timers = new ChannelPollers('bdev_timeout', (channel, elapsed) =>
+    this.reportLate(channel, elapsed),
+  );
   locks: readonly RangeLock[] = [];
   private readonly holders = new Map<number, RangeLockHolder>();
   private holderIds = 0;
@@ -63,11 +77,16 @@ export class BdevDevice implements BdevIoOwner {
       (thread) => {
         const channel = parts.makeChannel(this, thread);
         this.channels = [...this.channels, channel];
+        this.samplers.add(channel);
+        this.timers.add(channel);
         return channel;
       },
       (channel) => {
         channel.destroy();
         this.channels = this.channels.filter((other) => other !== channel);
+        this.samplers.remove(channel);
+        this.timers.remove(channel);
+        if (this.channels.length === 0) this.samples?.leave(this.reactor.index);
         this.keep(channel);
         parts.channelGone(channel);
         if (this.frozen) this.channelDrained();
@@ -133,6 +152,25 @@ export class BdevDevice implements BdevIoOwner {
     });
   }
 
+  /** While frozen: waits for what is outstanding, so long at most. False if something still is. */
+  drain(timeout_us: number): Promise<boolean> {
+    const busy = this.channels.find((channel) => !channel.idle);
+    if (busy === undefined) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (drained: boolean): void => {
+        timer.unregister();
+        this.drained = null;
+        resolve(drained);
+      };
+      const expired = (): number => {
+        end(false);
+        return 1;
+      };
+      const timer = busy.thread.registerPoller('bdev_reset_drain', expired, timeout_us);
+      this.drained = () => end(true);
+    });
+  }
+
   /** A reset that the module was given has ended. */
   bdevIoDone(io: BdevIo): void {
     if (io.status !== IoStatus.SUCCESS) this.resetFailed = true;
@@ -194,6 +232,47 @@ export class BdevDevice implements BdevIoOwner {
   setRateLimits({ limits, shared }: RateLimitMessage): void {
     this.limiter = limits === null ? null : new RateLimiter(limits, shared);
     for (const channel of this.channels) channel.setRateLimiter(this.limiter);
+  }
+
+  // --- queue depth and timeouts ---
+
+  setSampling({ period_us, shared }: QueueDepthMessage): void {
+    this.samples = period_us > 0 ? new QueueDepthSamples(shared, period_us) : null;
+    this.samplers.set(period_us, this.channels);
+  }
+
+  /** One of the channels samples for all of the reactor. */
+  private sample(channel: BdevChannel): void {
+    if (channel !== this.channels[0]) return;
+    let depth = 0;
+    for (const { queueDepth } of this.channels) depth += queueDepth;
+    this.samples!.sample(this.reactor.index, depth);
+  }
+
+  setTimeout({ watcher, timeout_us }: TimeoutMessage): void {
+    const before = this.timeouts.size;
+    if (timeout_us > 0) this.timeouts.set(watcher, timeout_us * TICKS_PER_US);
+    else this.timeouts.delete(watcher);
+    const { size } = this.timeouts;
+    if (size === 0 || before === 0) this.timers.set(size > 0 ? LATE_PERIOD_US : 0, this.channels);
+  }
+
+  /** Reports what has become late in the last ticks. */
+  private reportLate(channel: BdevChannel, since: number): void {
+    const { now, index: reactor } = this.reactor;
+    channel.forEachUnderWay((io) => {
+      if (io.owner.inLayer === true || io.status !== IoStatus.PENDING) return;
+      const elapsed = now - io.submitted_at;
+      for (const [watcher, limit] of this.timeouts) {
+        if (elapsed < limit || elapsed - limit >= since) continue;
+        const late: LateIo = {
+          ...{ id: this.description.id, watcher, reactor, thread_id: channel.thread.id },
+          ...{ type: io.type, offset_blocks: io.offset_blocks, num_blocks: io.num_blocks },
+          elapsed_us: elapsed / TICKS_PER_US,
+        };
+        this.reactor.control.notify('bdev', 'late', late);
+      }
+    });
   }
 
   // --- counters ---

@@ -6,13 +6,14 @@ import { IoType, ioTypeMask } from './io-type.ts';
 import { ZERO_BYTES } from './options.ts';
 
 const READ_AND_WRITE = ioTypeMask(IoType.READ, IoType.WRITE);
+const FROM_READ: readonly number[] = [IoType.COMPARE, IoType.SEEK_DATA, IoType.SEEK_HOLE];
 /** Types that take both. */
 const FROM_BOTH = ioTypeMask(IoType.COPY, IoType.COMPARE_AND_WRITE, IoType.ZCOPY);
 
 /** True if the layer can do a type with the types that a module has. */
 export function emulates(type: number, module_types: number): boolean {
   if (type === IoType.WRITE_ZEROES) return (module_types & (1 << IoType.WRITE)) !== 0;
-  if (type === IoType.COMPARE) return (module_types & (1 << IoType.READ)) !== 0;
+  if (FROM_READ.includes(type)) return (module_types & (1 << IoType.READ)) !== 0;
   if (type === IoType.UNMAP) return (module_types & (1 << IoType.WRITE_ZEROES)) !== 0;
   return (FROM_BOTH & (1 << type)) !== 0 && (module_types & READ_AND_WRITE) === READ_AND_WRITE;
 }

@@ -18,6 +18,7 @@ export {
   ioTypeNames,
   MODIFYING_TYPES,
 } from './io-type.ts';
+export type { LateIo } from './io-watch-control.ts';
 export { IoVec } from './iovec.ts';
 export { Memory } from './memory.ts';
 export type {
@@ -30,6 +31,7 @@ export type {
 export { checkBlockSize, checkNumber, uuidOf } from './naming-control.ts';
 export { type BdevOptions, defaultBdevOptions, ZERO_BYTES } from './options.ts';
 export type { BdevControlPlugin, BdevPluginContext } from './plugin-control.ts';
+export type { QueueDepthStat } from './queue-depth.ts';
 export type { LbaRangeLock } from './range-lock.ts';
 export { type RateLimits, rateLimitNames } from './rate-limits.ts';
 export { type BdevNotification, BdevRegistry, type ConfigCall } from './registry-control.ts';

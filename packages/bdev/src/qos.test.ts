@@ -1,7 +1,8 @@
+import { RpcServer } from '@spdk-ts/rpc';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BLOCK, Owner, SCRATCH_REGION, TestBed } from '../test/support.ts';
-import { type BdevChannel, Errno, IoStatus, IoType, type RateLimits } from './index.ts';
+import { type BdevChannel, Errno, IoStatus, IoType, type RateLimits, registerBdevRpcs } from './index.ts';
 
 const { SUCCESS, ABORTED } = IoStatus;
 const MS = 1_000_000;
@@ -175,10 +176,13 @@ describe('rate limits', () => {
 
   it('are shown, saved, changed one by one and taken away', async () => {
     const bed = await TestBed.start();
+    const rpc = new RpcServer({ checkResults: true });
+    registerBdevRpcs(rpc, bed.bdevs, bed.host, bed.clock);
     const shown = (): RateLimits => bed.bdevs.info(bed.bdevs.get('Test0')!).assigned_rate_limits;
     const saved = (): unknown[] => bed.bdevs.config().filter(({ method }) => method === 'bdev_set_qos_limit');
     expect(saved()).toEqual([]);
-    await bed.until(bed.bdevs.setRateLimits('Test0', { rw_ios_per_sec: 1500, w_mbytes_per_sec: 2 }));
+    const limits = { rw_ios_per_sec: 1500, w_mbytes_per_sec: 2 };
+    expect(await bed.until(rpc.call('bdev_set_qos_limit', { name: 'Test0', ...limits }))).toBe(true);
     await bed.until(bed.bdevs.setRateLimits('Test0', { rw_ios_per_sec: 0, r_mbytes_per_sec: 7 }));
     expect(shown()).toEqual({
       ...{ rw_ios_per_sec: 0, rw_mbytes_per_sec: 0, r_mbytes_per_sec: 7, w_mbytes_per_sec: 2 },
@@ -194,7 +198,7 @@ describe('rate limits', () => {
       code: Errno.EAGAIN,
     });
     await bed.until(first);
-    await expect(bed.bdevs.setRateLimits('Test0', {})).rejects.toMatchObject({
+    await expect(rpc.call('bdev_set_qos_limit', { name: 'Test0' })).rejects.toMatchObject({
       code: Errno.EINVAL,
       message: expect.stringContaining('No rate limits specified'),
     });

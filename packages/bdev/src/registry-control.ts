@@ -9,9 +9,11 @@ import { type BdevInfo, bdevInfo } from './info.ts';
 import { addIoStat, newIoStat, type StatResetMode } from './io-stat.ts';
 import { Errno } from './io-status.ts';
 import { ioTypeNames } from './io-type.ts';
+import { IoWatchControl, type LateIo } from './io-watch-control.ts';
 import type { BdevModule } from './module.ts';
 import { checkNumber, describe, lookupKey } from './naming-control.ts';
 import { type BdevConfiguration, type BdevOptions, defaultBdevOptions } from './options.ts';
+import type { QueueDepthStat } from './queue-depth.ts';
 import type { LbaRangeLock, RangeLockDescription } from './range-lock.ts';
 import { RangeLocks } from './range-lock-control.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -51,6 +53,7 @@ export class BdevRegistry {
   private ids = 0;
   private readonly locks: RangeLocks;
   private readonly rates: RateLimitControl;
+  private readonly watch: IoWatchControl;
 
   /** The reactors of `host` must have been started with the plugin `bdevReactorEntry`. */
   constructor(host: ReactorHost, options: Partial<BdevOptions> = {}) {
@@ -58,9 +61,11 @@ export class BdevRegistry {
     this.zeroRegion = host.allocateRegionId();
     this.locks = new RangeLocks(host);
     this.rates = new RateLimitControl(host);
+    this.watch = new IoWatchControl(host);
     this.current = this.checkOptions(options, defaultBdevOptions);
     host.provide('bdev', {
       reset: ({ id }: { id: number }) => this.resetEntry(this.byId(id)),
+      late: (late: LateIo) => this.watch.late(late),
       lockRange: (range: Omit<RangeLockDescription, 'lock' | 'quiesce'>) =>
         this.locks.lock({ ...range, id: this.byId(range.id).description.id, quiesce: false }),
       unlockRange: ({ id, lock }: { id: number; lock: number }) => this.locks.unlock(id, lock),
@@ -220,6 +225,7 @@ export class BdevRegistry {
     await this.host.broadcast('bdev', 'remove', { id });
     this.entries.delete(id);
     this.rates.forget(id);
+    this.watch.forget(id);
     for (const key of [name, ...aliases].map(lookupKey)) this.names.delete(key);
     await entry.module.destroy(entry.description);
     this.notify('bdev_unregister', name);
@@ -277,9 +283,15 @@ export class BdevRegistry {
     return entry.reset;
   }
 
-  private async resetNow({ description: { id, name } }: BdevEntry): Promise<void> {
+  private async resetNow({ description }: BdevEntry): Promise<void> {
+    const { id, name, reset_io_drain_timeout } = description;
     await this.host.broadcast('bdev', 'freeze', { id });
     try {
+      if (reset_io_drain_timeout > 0) {
+        const timeout_us = reset_io_drain_timeout * 1_000_000;
+        const drained = await this.host.broadcast('bdev', 'drain', { id, timeout_us });
+        if (!drained.includes(false)) return;
+      }
       const ok = await this.host.broadcast('bdev', 'moduleReset', { id });
       if (ok.includes(false)) throw new BdevError(Errno.EIO, `the reset of bdev ${name} failed`);
     } finally {
@@ -382,6 +394,27 @@ export class BdevRegistry {
   async resetIostat(name: string | undefined, mode: StatResetMode): Promise<void> {
     const which = name === undefined ? {} : { id: this.entry(name).description.id };
     await this.host.broadcast('bdev', 'resetIostat', { ...which, mode });
+  }
+
+  /** Samples a bdev's queue depth every so many microseconds; 0: no longer. Rejects with BdevError EINVAL. */
+  async setQueueDepthPeriod(name: string, period_us: number): Promise<void> {
+    await this.watch.setPeriod(this.entry(name).description.id, period_us);
+  }
+  /** What the samples of a bdev's queue depth say, or null if none are taken. */
+  queueDepth(name: string): QueueDepthStat | null {
+    return this.watch.queueDepth(this.entry(name).description.id);
+  }
+
+  /**
+   * Reports each I/O of a bdev, on every reactor, that takes longer than so many seconds: once, and nothing else is
+   * done about it. Looks every second. What is returned ends it.
+   */
+  async watchTimeouts(
+    name: string,
+    timeout_s: number,
+    report: (late: LateIo) => void,
+  ): Promise<() => Promise<void>> {
+    return await this.watch.watch(this.entry(name).description.id, timeout_s, report);
   }
 
   /** Changes a bdev's rate limits: see {@link RateLimitControl.set}. */

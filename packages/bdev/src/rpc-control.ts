@@ -65,6 +65,11 @@ export function registerBdevRpcs(
   registerStatRpcs(rpc, registry, clock);
   registerHistogramRpcs(rpc, registry);
 
+  rpc.register('bdev_set_qd_sampling_period', async ({ name, period }) => {
+    await registry.setQueueDepthPeriod(name, period);
+    return true;
+  });
+
   rpc.register('bdev_set_qos_limit', async ({ name, ...limits }) => {
     await registry.setRateLimits(name, limits);
     return true;
@@ -93,7 +98,10 @@ function registerStatRpcs(rpc: RpcRegistrar, registry: BdevRegistry, clock: Cloc
       names === undefined
         ? await registry.iostat(undefined, reset_mode)
         : (await Promise.all(names.map((name) => registry.iostat(name, reset_mode)))).flat();
-    return { ...head, bdevs: stats.map(({ name, stat }) => ({ name, ...ioStatJson(stat) })) };
+    return {
+      ...head,
+      bdevs: stats.map(({ name, stat }) => ({ name, ...ioStatJson(stat), ...registry.queueDepth(name) })),
+    };
   });
 
   rpc.register('bdev_reset_iostat', async ({ name, mode }) => {

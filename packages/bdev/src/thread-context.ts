@@ -13,7 +13,12 @@ export interface BdevIoWaiter {
 
 /** I/O objects that a thread takes from the common pool at once, when its own do not suffice. */
 const POOL_CHUNK = 64;
-const UNDER_WAY: ReadonlySet<number> = new Set([IoState.QUEUED, IoState.SUBMITTED, IoState.COMPLETING]);
+const UNDER_WAY: ReadonlySet<number> = new Set([
+  IoState.QUEUED,
+  IoState.LOCKED,
+  IoState.SUBMITTED,
+  IoState.COMPLETING,
+]);
 /** Pieces that a gather list has room for, at least. */
 const IOVS_MIN = 8;
 

@@ -8,6 +8,23 @@ const name = required(t.string, 'Name or alias of the bdev.', { cli: positional 
 /** Limits of the rate of I/O, and the sampling of its depth. */
 export const bdevRateMethods = [
   define({
+    name: 'bdev_set_qd_sampling_period',
+    text:
+      'Samples the queue depth of a bdev at intervals; bdev_get_iostat then shows queue_depth, io_time and ' +
+      'weighted_io_time. Starts counting anew.',
+    decodeError: -32603,
+    params: {
+      name,
+      period: required(t.u64, 'Interval; 0 ends the sampling.', { unit: 'µs', cli: positional }),
+    },
+    result: t.bool,
+    resultText: '`true`',
+    errors: [
+      [-19, 'No bdev has that name.'],
+      [-22, 'The interval is longer than an hour.'],
+    ],
+  }),
+  define({
     name: 'bdev_set_qos_limit',
     text:
       'Sets limits of the rate of I/O to a bdev, over all its users together; 0 takes one away, and one that is left ' +
