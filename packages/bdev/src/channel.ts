@@ -2,12 +2,12 @@ import type { IoChannel, Reactor, Thread } from '@spdk-ts/reactor';
 import { type BdevIo, type BdevIoOwner, IoState, type IoWork, ZcopyPhase } from './bdev-io.ts';
 import { beginBounce, endBounce, enterBounce } from './bounce.ts';
 import { ChannelCalls } from './channel-calls.ts';
+import { After, Gate } from './channel-gate.ts';
 import { CompareAndWrite } from './compare-and-write.ts';
 import { DataRule } from './data-rule.ts';
 import type { BdevDevice } from './device.ts';
 import { Emulation, emulates } from './emulation.ts';
 import type { Histogram } from './histogram.ts';
-import { IoQueue } from './io-queue.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
 import { IoType, MODIFYING_TYPES } from './io-type.ts';
@@ -15,28 +15,10 @@ import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
 import { QosQueue } from './qos-queue.ts';
 import type { LbaRangeLock, RangeLock } from './range-lock.ts';
+import { RangeQueue } from './range-queue.ts';
 import type { RateLimiter } from './rate-limits.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
-import { ZcopyTransfer } from './zcopy.ts';
-
-/** Why submit takes the long way. */
-const FROZEN = 1;
-const REMOVED = 2;
-const NOMEM = 4;
-/** Why completion takes the long way, beside NOMEM and FROZEN. */
-const HISTOGRAM = 8;
-const UNSTARTED = 16;
-const BOUNCED = 32;
-/** Why submit takes the long way, again: the device has limits. */
-const LIMITED = 64;
-/** ... a range of blocks is locked. */
-const LOCKED = 128;
-/** ... the bdev has rate limits. */
-const QOS = 1024;
-/** Why completion takes the long way, again: a range is to be locked once I/O has ended. */
-const LOCKING = 256;
-/** ... a zero-copy I/O starts or ends. */
-const ZCOPYING = 512;
+import { Zcopies } from './zcopy.ts';
 
 /**
  * One logical thread's way to one bdev: checks, counts, queues, and hands I/O to the module's channel. Everything
@@ -69,24 +51,18 @@ export class BdevChannel extends ChannelCalls {
   private works = 0;
   /** Resets that the control thread works at. */
   private resets = 0;
-  /** A set of FROZEN, REMOVED, NOMEM, LIMITED, LOCKED, QOS. */
-  private gate = 0;
+  /** A set of {@link Gate}: 0 while nothing is in the way. For the channel's parts. */
+  gate = 0;
   /** I/Os that a buffer stands in for: see {@link bounce}. */
   private bouncing = 0;
-  /** A set of FROZEN, NOMEM, HISTOGRAM, UNSTARTED, BOUNCED, LOCKING, ZCOPYING. */
-  private after = 0;
-  /** Zero-copy I/Os that start or end now, and those between. */
-  private zcopying = 0;
-  private zcopiesOpen = 0;
+  /** A set of {@link After}. For the channel's parts. */
+  after = 0;
   private histogram: Histogram | null = null;
 
   private readonly nomem = new NomemQueue(this);
-  /** I/Os that wait for rate limits. */
   private readonly qos = new QosQueue(this);
-  /** I/Os that wait for a locked range. */
-  private readonly locked = new IoQueue();
-  /** Those that wait for a range of their own. */
-  private readonly lockers = new Set<CompareAndWrite>();
+  private readonly ranges = new RangeQueue(this);
+  private readonly zcopies: Zcopies;
 
   constructor(device: BdevDevice, thread: Thread, context: ThreadContext) {
     super();
@@ -101,8 +77,9 @@ export class BdevChannel extends ChannelCalls {
     this.alignmentMask = 2 ** description.required_alignment - 1;
     this.in_place = description.reads_in_place;
     this.data = new DataRule(thread.reactor, description);
-    if (this.data.limits.limited) this.gate |= LIMITED;
-    if (device.locks.length > 0) this.gate |= LOCKED;
+    this.zcopies = new Zcopies(this);
+    if (this.data.limits.limited) this.gate |= Gate.LIMITED;
+    if (device.locks.length > 0) this.gate |= Gate.LOCKED;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
     this.setHistogram(device.newHistogram());
@@ -194,30 +171,30 @@ export class BdevChannel extends ChannelCalls {
   private submitOther(io: BdevIo): number {
     if (io.state !== IoState.SETUP && io.state !== IoState.DONE) this.misused(io);
     const type = io.type;
-    if ((this.gate & REMOVED) !== 0) return Errno.ENODEV;
+    if ((this.gate & Gate.REMOVED) !== 0) return Errno.ENODEV;
     if (!this.supports(type)) return this.refusal(type);
     if (type === IoType.RESET) return this.submitReset(io);
     if (type === IoType.ABORT) return this.submitAbort(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (!this.data.accepts(io)) return Errno.EINVAL;
-    if (type === IoType.ZCOPY && !this.beginZcopy(io)) return Errno.EINVAL;
+    if (type === IoType.ZCOPY && !this.zcopies.begin(io)) return Errno.EINVAL;
     io.status = IoStatus.PENDING;
     io.submitted_at = this.reactor.now;
-    if ((this.gate & FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
+    if ((this.gate & Gate.FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
     else if (io.num_blocks === 0 && type !== IoType.FLUSH) this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.COPY && io.offset_blocks === io.src_offset_blocks)
       this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.WRITE && !this.data.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
-    else if ((this.gate & LOCKED) !== 0 && this.device.locksOut(io)) this.waitForRange(io);
+    else if ((this.gate & Gate.LOCKED) !== 0 && this.device.locksOut(io)) this.ranges.wait(io);
     else this.proceed(io);
     return 0;
   }
 
   /** What a split's parts cost is taken from them; what the layer does for a module, from its reads and writes. */
-  private proceed(io: BdevIo): void {
+  proceed(io: BdevIo): void {
     const from_module = (this.types & (1 << io.type)) !== 0;
-    if ((this.gate & QOS) === 0 || !from_module || !this.qos.limits(io) || this.data.splits(io))
+    if ((this.gate & Gate.QOS) === 0 || !from_module || !this.qos.limits(io) || this.data.splits(io))
       this.dispatch(io);
     else if (this.qos.admits(io)) this.dispatch(io);
   }
@@ -248,8 +225,8 @@ export class BdevChannel extends ChannelCalls {
     }
     io.status = status;
     io.state = IoState.DONE;
-    if ((this.after & LOCKING) !== 0) this.device.ended(io);
-    if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
+    if ((this.after & After.LOCKING) !== 0) this.device.ended(io);
+    if ((this.after & After.FROZEN) !== 0 && this.idle) this.device.channelDrained();
     io.owner.bdevIoDone(io);
   }
 
@@ -258,30 +235,32 @@ export class BdevChannel extends ChannelCalls {
     const bytes = io.num_blocks * this.block_size;
     beginBounce(io, bytes);
     this.bouncing++;
-    this.after |= BOUNCED;
+    this.after |= After.BOUNCED;
     const buffer = this.context.buffersWanted ? -1 : this.reactor.buffers.get(bytes);
     if (buffer < 0) this.context.queueForBuffer(io);
     else this.startWithBuffer(io, buffer);
   }
 
   /** Ends an I/O that the module never sees. */
-  private finishUnstarted(io: BdevIo, status: number): void {
+  finishUnstarted(io: BdevIo, status: number): void {
     this.outstanding++;
     this.unstarted++;
-    this.after |= UNSTARTED;
+    this.after |= After.UNSTARTED;
     io.unstarted = true;
     io.state = IoState.SUBMITTED;
     this.completed(io, status);
   }
 
   private startOrQueue(io: BdevIo): void {
-    if ((this.gate & NOMEM) === 0) {
-      io.state = IoState.SUBMITTED;
-      this.outstanding++;
-      this.module.submit(io);
-      return;
-    }
-    this.nomem.push(io);
+    if ((this.gate & Gate.NOMEM) === 0) this.giveToModule(io);
+    else this.nomem.push(io);
+  }
+
+  /** For the channel's parts: past every queue. */
+  giveToModule(io: BdevIo): void {
+    io.state = IoState.SUBMITTED;
+    this.outstanding++;
+    this.module.submit(io);
   }
 
   /** A read that brings no place for its data, or a zero-copy I/O that is to have one. */
@@ -307,7 +286,7 @@ export class BdevChannel extends ChannelCalls {
     else io.ownBuffer = buffer;
     io.region = this.reactor.buffers.region;
     io.offset = buffer;
-    if (io.type === IoType.ZCOPY) this.zcopyStarted(io);
+    if (io.type === IoType.ZCOPY) this.zcopies.hasBuffer(io);
     else if (!io.bounced && this.data.splits(io)) this.split(io);
     else this.startOrQueue(io);
   }
@@ -329,7 +308,8 @@ export class BdevChannel extends ChannelCalls {
     work.start();
   }
 
-  private beginWork(io: BdevIo, work: IoWork): void {
+  /** Something other than the module carries an I/O out from now on. */
+  beginWork(io: BdevIo, work: IoWork): void {
     io.state = IoState.SUBMITTED;
     io.work = work;
     this.works++;
@@ -369,19 +349,19 @@ export class BdevChannel extends ChannelCalls {
 
   private finishOther(io: BdevIo, ticks: number): void {
     if (io.bounced) {
-      if (--this.bouncing === 0) this.after &= ~BOUNCED;
+      if (--this.bouncing === 0) this.after &= ~After.BOUNCED;
       endBounce(this.device.memory, io, this.reactor.buffers);
     }
     if (io.unstarted) {
       io.unstarted = false;
-      if (--this.unstarted === 0) this.after &= ~UNSTARTED;
+      if (--this.unstarted === 0) this.after &= ~After.UNSTARTED;
     }
     const histogram = this.histogram;
     if (histogram !== null && (histogram.type < 0 || histogram.type === io.type)) histogram.tally(ticks);
     if (this.nomem.head !== null) this.nomem.retry();
-    if (io.type === IoType.ZCOPY) this.zcopyDone(io, ticks);
-    if ((this.after & LOCKING) !== 0 && !io.zcopy_open) this.device.ended(io);
-    if ((this.after & FROZEN) !== 0 && this.idle) this.device.channelDrained();
+    if (io.type === IoType.ZCOPY) this.zcopies.done(io, ticks);
+    if ((this.after & After.LOCKING) !== 0 && !io.zcopy_open) this.device.ended(io);
+    if ((this.after & After.FROZEN) !== 0 && this.idle) this.device.channelDrained();
   }
 
   /** True if the module has nothing of this channel, and the layer does nothing for it; resets aside. */
@@ -393,13 +373,11 @@ export class BdevChannel extends ChannelCalls {
 
   private outOfMemory(io: BdevIo): void {
     this.outstanding--;
-    if ((this.gate & (FROZEN | REMOVED)) !== 0) {
+    if ((this.gate & (Gate.FROZEN | Gate.REMOVED)) !== 0) {
       this.finishUnstarted(io, IoStatus.ABORTED);
       return;
     }
     this.nomem.refused(io, this.outstanding);
-    this.gate |= NOMEM;
-    this.after |= NOMEM;
   }
 
   /** For the queue: I/Os at the module, or back from it and their owners not told yet. */
@@ -407,63 +385,17 @@ export class BdevChannel extends ChannelCalls {
     return this.outstanding;
   }
 
-  /** For the queue: the module is given an I/O again. */
-  restart(io: BdevIo): void {
-    this.nomemChanged();
-    io.state = IoState.SUBMITTED;
-    this.outstanding++;
-    this.module.submit(io);
-  }
-
-  private nomemChanged(): void {
-    if (this.nomem.head !== null) return;
-    this.gate &= ~NOMEM;
-    this.after &= ~NOMEM;
-  }
-
   private abortQueued(): void {
     for (let io = this.nomem.shift(); io !== null; io = this.nomem.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
-    this.nomemChanged();
+    this.nomem.changed();
     for (let io = this.qos.shift(); io !== null; io = this.qos.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
-    for (let io = this.locked.shift(); io !== null; io = this.locked.shift())
+    for (let io = this.ranges.shift(); io !== null; io = this.ranges.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
-    for (const locker of this.lockers) locker.abort();
+    this.ranges.abortLockers();
     for (let io = this.context.unqueueOf(this); io !== null; io = this.context.unqueueOf(this))
       this.finishUnstarted(io, IoStatus.ABORTED);
-  }
-
-  // --- zero copy ---
-
-  private beginZcopy(io: BdevIo): boolean {
-    const bytes = io.num_blocks * this.block_size;
-    const native = (this.types & (1 << IoType.ZCOPY)) !== 0;
-    if (!native && bytes > this.reactor.buffers.max_bytes) return false;
-    io.zcopy_phase = ZcopyPhase.START;
-    io.zcopy_refused = false;
-    io.region = -1;
-    io.iovs = null;
-    io.length = bytes;
-    this.countZcopy();
-    return true;
-  }
-
-  private countZcopy(): void {
-    this.zcopying++;
-    this.after |= ZCOPYING;
-  }
-
-  /** It has its buffer: for modules that have no zcopy. */
-  private zcopyStarted(io: BdevIo): void {
-    if (io.populate) this.transfer(io, IoType.READ);
-    else this.finishUnstarted(io, IoStatus.SUCCESS);
-  }
-
-  private transfer(io: BdevIo, type: typeof IoType.READ | typeof IoType.WRITE): void {
-    const work = new ZcopyTransfer(this, io);
-    this.beginWork(io, work);
-    work.start(type);
   }
 
   /**
@@ -473,87 +405,24 @@ export class BdevChannel extends ChannelCalls {
    */
   zcopyEnd(io: BdevIo, commit: boolean): void {
     if (io.state !== IoState.DONE || !io.zcopy_open) this.misused(io);
-    io.zcopy_phase = ZcopyPhase.END;
-    io.status = IoStatus.PENDING;
-    io.submitted_at = this.reactor.now;
-    io.zcopy_refused = commit && (this.gate & (FROZEN | REMOVED)) !== 0;
-    io.commit = commit && !io.zcopy_refused;
-    this.countZcopy();
-    if ((this.types & (1 << IoType.ZCOPY)) !== 0) {
-      // Past the queue for resources: ends give them back.
-      io.state = IoState.SUBMITTED;
-      this.outstanding++;
-      this.module.submit(io);
-    } else if (io.commit) this.transfer(io, IoType.WRITE);
-    else this.finishUnstarted(io, IoStatus.SUCCESS);
+    this.zcopies.end(io, commit);
   }
-
-  private zcopyDone(io: BdevIo, ticks: number): void {
-    if (--this.zcopying === 0) this.after &= ~ZCOPYING;
-    const start = io.zcopy_phase === ZcopyPhase.START;
-    if (start ? io.status === IoStatus.SUCCESS : io.zcopy_open) this.zcopiesOpen += start ? 1 : -1;
-    io.zcopy_open = start && io.status === IoStatus.SUCCESS;
-    if (io.zcopy_refused && io.status === IoStatus.SUCCESS) io.status = IoStatus.ABORTED;
-    const native = (this.types & (1 << IoType.ZCOPY)) !== 0;
-    if (!native || io.status !== IoStatus.SUCCESS || !(start ? io.populate : io.commit)) return;
-    countIo(this.stat, start ? IoType.READ : IoType.WRITE, io.num_blocks * this.block_size, ticks);
-  }
-
-  // --- locked ranges ---
 
   /**
    * Locks a range of blocks for an owner: on every channel of the bdev, what would change those blocks waits until
    * it is released; what this channel's `owner` submits does not. Resolves once no such I/O is under way; locks that
    * overlap are held one after another. Rejects with BdevError ENODEV if the bdev is gone.
    */
-  async lockRange(offset_blocks: number, num_blocks: number, owner: BdevIoOwner): Promise<LbaRangeLock> {
-    const { id } = this.device.description;
-    const { control, index: reactor } = this.reactor;
-    const holder = this.device.addHolder({ channel: this, owner });
-    if (owner instanceof CompareAndWrite) this.lockers.add(owner);
-    this.held!.ref++;
-    const drop = (): void => {
-      this.device.dropHolder(holder);
-      this.put();
-    };
-    try {
-      const range = { id, offset_blocks, num_blocks, reactor, holder };
-      const lock = await control.call('bdev', 'lockRange', range);
-      return { release: () => control.call('bdev', 'unlockRange', { id, lock }).then(drop, drop) };
-    } catch (error) {
-      drop();
-      throw error;
-    } finally {
-      if (owner instanceof CompareAndWrite) this.lockers.delete(owner);
-    }
+  lockRange(offset_blocks: number, num_blocks: number, owner: BdevIoOwner): Promise<LbaRangeLock> {
+    return this.ranges.lockRange(offset_blocks, num_blocks, owner);
   }
 
-  private waitForRange(io: BdevIo): void {
-    this.locked.push(io);
-    io.state = IoState.LOCKED;
-  }
-
-  /** For the device: a range is to be locked, once what is under way there has ended. */
+  /** For the device. */
   lockAdded(lock: RangeLock): void {
-    this.gate |= LOCKED;
-    this.forEachUnderWay((io) => {
-      if (io.state === IoState.LOCKED || io.work?.blocksLocks === false) return;
-      if (lock.excludes(io)) lock.blockers.add(io);
-    });
-    if (lock.blockers.size > 0) this.after |= LOCKING;
+    this.ranges.lockAdded(lock);
   }
-
-  /** For the device: a lock is gone, or no I/O is in a lock's way any more. */
-  locksChanged(any: boolean, waiting: boolean): void {
-    if (!waiting) this.after &= ~LOCKING;
-    if (!any) this.gate &= ~LOCKED;
-    for (let io = this.locked.takeAll(); io !== null; ) {
-      const next: BdevIo | null = io.next;
-      io.next = null;
-      if (this.device.locksOut(io)) this.waitForRange(io);
-      else this.proceed(io);
-      io = next;
-    }
+  lockRemoved(any: boolean, waiting: boolean): void {
+    this.ranges.lockRemoved(any, waiting);
   }
 
   // --- reset and abort ---
@@ -563,11 +432,11 @@ export class BdevChannel extends ChannelCalls {
     io.submitted_at = this.reactor.now;
     io.state = IoState.SUBMITTED;
     this.resets++;
-    this.held!.ref++;
+    const put = this.holdMore();
     const end = (status: number): void => {
       this.resets--;
       this.finishUnstarted(io, status);
-      this.put();
+      put();
     };
     this.reactor.control.call('bdev', 'reset', { id: this.device.description.id }).then(
       () => end(IoStatus.SUCCESS),
@@ -578,13 +447,13 @@ export class BdevChannel extends ChannelCalls {
 
   /** For the device: new I/O ends ABORTED, and so does what is queued, until {@link unfreeze}. */
   freeze(): void {
-    this.gate |= FROZEN;
-    this.after |= FROZEN;
+    this.gate |= Gate.FROZEN;
+    this.after |= After.FROZEN;
     this.abortQueued();
   }
   unfreeze(): void {
-    this.gate &= ~FROZEN;
-    this.after &= ~FROZEN;
+    this.gate &= ~Gate.FROZEN;
+    this.after &= ~After.FROZEN;
   }
 
   /** For the device: gives the module a reset; `owner` frees it with {@link giveSpare}. */
@@ -626,14 +495,14 @@ export class BdevChannel extends ChannelCalls {
       if (target.work !== null) return target.work.abort();
       return this.module.abort?.(target) ?? false;
     }
-    if (target.state === IoState.LOCKED && this.locked.remove(target)) {
+    if (target.state === IoState.LOCKED && this.ranges.remove(target)) {
       this.finishUnstarted(target, IoStatus.ABORTED);
       return true;
     }
     if (target.state !== IoState.QUEUED) return false;
     if (!this.context.unqueue(target) && !this.qos.remove(target)) {
       if (!this.nomem.remove(target)) return false;
-      this.nomemChanged();
+      this.nomem.changed();
     }
     this.finishUnstarted(target, IoStatus.ABORTED);
     return true;
@@ -643,16 +512,16 @@ export class BdevChannel extends ChannelCalls {
 
   /** The bdev is being removed: new I/O is refused, queued I/O aborted; what is with the module ends as it ends. */
   retire(): void {
-    this.gate |= REMOVED;
+    this.gate |= Gate.REMOVED;
     this.abortQueued();
   }
 
   /** The bdev's rate limits, or null: then what waits for them goes on. */
   setRateLimiter(limiter: RateLimiter | null): void {
     this.qos.limiter = limiter;
-    if (limiter !== null) this.gate |= QOS;
+    if (limiter !== null) this.gate |= Gate.QOS;
     else {
-      this.gate &= ~QOS;
+      this.gate &= ~Gate.QOS;
       this.qos.startAll();
     }
   }
@@ -668,8 +537,8 @@ export class BdevChannel extends ChannelCalls {
 
   setHistogram(histogram: Histogram | null): void {
     this.histogram = histogram;
-    if (histogram === null) this.after &= ~HISTOGRAM;
-    else this.after |= HISTOGRAM;
+    if (histogram === null) this.after &= ~After.HISTOGRAM;
+    else this.after |= After.HISTOGRAM;
   }
   get latencies(): Histogram | null {
     return this.histogram;
@@ -680,6 +549,12 @@ export class BdevChannel extends ChannelCalls {
     this.held = held;
   }
 
+  /** For the layer: one more reference. What is returned gives it back. */
+  holdMore(): () => void {
+    this.held!.ref++;
+    return () => this.put();
+  }
+
   /** Gives the channel back. In-flight I/O must have completed. */
   put(): void {
     this.held!.put();
@@ -688,9 +563,9 @@ export class BdevChannel extends ChannelCalls {
   /** For the service: the last reference is gone. */
   destroy(): void {
     if (
-      this.outstanding + this.works + this.resets + this.zcopiesOpen > 0 ||
+      this.outstanding + this.works + this.resets + this.zcopies.open > 0 ||
       this.nomem.head !== null ||
-      this.locked.head !== null ||
+      this.ranges.head !== null ||
       this.qos.head !== null ||
       this.context.unqueueOf(this) !== null
     )

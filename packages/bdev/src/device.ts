@@ -215,7 +215,7 @@ export class BdevDevice implements BdevIoOwner {
 
   private locksChanged(): void {
     const waiting = this.locks.some(({ blockers }) => blockers.size > 0);
-    for (const channel of this.channels) channel.locksChanged(this.locks.length > 0, waiting);
+    for (const channel of this.channels) channel.lockRemoved(this.locks.length > 0, waiting);
   }
 
   /** True if an I/O has to wait for a locked range. */

@@ -42,7 +42,7 @@ export interface BdevInstance {
 export interface ModuleChannel {
   /**
    * Starts an I/O that has passed the layer's checks, and ends it with {@link BdevIo.complete}, now or later.
-   * Status NOMEM puts it back at the head of the channel's queue. It must not throw. A RESET comes to every
+   * Status NOMEM (not of a ZCOPY's end) puts it back at the head of the channel's queue. It must not throw. A RESET comes to every
    * channel of the device, on all reactors, while no other I/O does: what is outstanding then is to end soon.
    */
   submit(io: BdevIo): void;

@@ -1,6 +1,7 @@
 import type { Poller } from '@spdk-ts/reactor';
 import type { BdevIo } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
+import { After, Gate } from './channel-gate.ts';
 import { IoQueue } from './io-queue.ts';
 
 /** I/O that waits for the module's resources is tried again when this many fewer are outstanding. */
@@ -23,6 +24,8 @@ export class NomemQueue extends IoQueue {
   refused(io: BdevIo, outstanding: number): void {
     this.threshold = Math.max(outstanding >> 1, outstanding - NOMEM_THRESHOLD);
     this.unshift(io);
+    this.channel.gate |= Gate.NOMEM;
+    this.channel.after |= After.NOMEM;
     if (outstanding === 0 && this.poller === null)
       this.poller = this.channel.thread.registerPoller('bdev_no_mem', this.poll, NOMEM_RETRY_US);
   }
@@ -39,9 +42,17 @@ export class NomemQueue extends IoQueue {
     if (this.channel.atModule > this.threshold) return;
     for (let io = this.head; io !== null; io = this.head) {
       this.shift();
-      this.channel.restart(io);
+      this.changed();
+      this.channel.giveToModule(io);
       if (this.head === io) return;
     }
+  }
+
+  /** I/Os were taken out. */
+  changed(): void {
+    if (this.head !== null) return;
+    this.channel.gate &= ~Gate.NOMEM;
+    this.channel.after &= ~After.NOMEM;
   }
 
   stopPoller(): void {
