@@ -165,7 +165,7 @@ export class BdevService implements DeviceParts {
       unfreeze: ({ id }: { id: number }) => this.device(id).unfreeze(),
       drain: ({ id, timeout_us }: { id: number; timeout_us: number }) => this.device(id).drain(timeout_us),
       setSampling: (message: QueueDepthMessage) => this.device(message.id).setSampling(message),
-      setTimeout: (message: TimeoutMessage) => this.devices.get(message.id)?.setTimeout(message),
+      watchLate: (message: TimeoutMessage) => this.devices.get(message.id)?.watchLate(message),
       setRateLimits: (message: RateLimitMessage) => this.device(message.id).setRateLimits(message),
       lockRange: (lock: RangeLockDescription) => this.device(lock.id).lockRange(lock),
       unlockRange: ({ id, lock }: { id: number; lock: number }) => this.devices.get(id)?.unlockRange(lock),

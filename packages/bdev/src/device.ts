@@ -249,7 +249,7 @@ export class BdevDevice implements BdevIoOwner {
     this.samples!.sample(this.reactor.index, depth);
   }
 
-  setTimeout({ watcher, timeout_us }: TimeoutMessage): void {
+  watchLate({ watcher, timeout_us }: TimeoutMessage): void {
     const before = this.timeouts.size;
     if (timeout_us > 0) this.timeouts.set(watcher, timeout_us * TICKS_PER_US);
     else this.timeouts.delete(watcher);

@@ -59,7 +59,7 @@ export class IoWatchControl {
     this.watchers.set(watcher, report);
     const tell = async (timeout_us: number): Promise<void> => {
       const message: TimeoutMessage = { id, watcher, timeout_us };
-      await this.host.broadcast('bdev', 'setTimeout', message);
+      await this.host.broadcast('bdev', 'watchLate', message);
     };
     await tell(timeout_s * US_PER_SEC);
     return async () => {
