@@ -391,6 +391,7 @@ export class BdevChannel extends ChannelCalls {
     this.nomem.changed();
     for (let io = this.qos.shift(); io !== null; io = this.qos.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
+    this.qos.changed();
     for (let io = this.ranges.shift(); io !== null; io = this.ranges.shift())
       this.finishUnstarted(io, IoStatus.ABORTED);
     this.ranges.abortLockers();
@@ -500,10 +501,9 @@ export class BdevChannel extends ChannelCalls {
       return true;
     }
     if (target.state !== IoState.QUEUED) return false;
-    if (!this.context.unqueue(target) && !this.qos.remove(target)) {
-      if (!this.nomem.remove(target)) return false;
-      this.nomem.changed();
-    }
+    if (this.qos.remove(target)) this.qos.changed();
+    else if (this.nomem.remove(target)) this.nomem.changed();
+    else if (!this.context.unqueue(target)) return false;
     this.finishUnstarted(target, IoStatus.ABORTED);
     return true;
   }
@@ -518,12 +518,9 @@ export class BdevChannel extends ChannelCalls {
 
   /** The bdev's rate limits, or null: then what waits for them goes on. */
   setRateLimiter(limiter: RateLimiter | null): void {
-    this.qos.limiter = limiter;
     if (limiter !== null) this.gate |= Gate.QOS;
-    else {
-      this.gate &= ~Gate.QOS;
-      this.qos.startAll();
-    }
+    else this.gate &= ~Gate.QOS;
+    this.qos.setLimiter(limiter);
   }
 
   /** I/Os at the module, or back from it. */
@@ -571,7 +568,6 @@ export class BdevChannel extends ChannelCalls {
     )
       throw new Error(`the channel of bdev ${this.device.description.name} was put with I/O in flight`);
     this.nomem.stopPoller();
-    this.qos.stopPoller();
     this.module.destroy();
   }
 }

@@ -13,13 +13,35 @@ function isWrite(io: BdevIo): boolean {
 
 /** A channel's I/O that waits for its bdev's rate limits, in order; what waits for a limit of the other direction is passed. */
 export class QosQueue extends IoQueue {
-  limiter: RateLimiter | null = null;
+  private limiter: RateLimiter | null = null;
+  /** The limiter knows that something waits here. */
+  private announced = false;
   private readonly channel: BdevChannel;
   private poller: Poller | null = null;
 
   constructor(channel: BdevChannel) {
     super();
     this.channel = channel;
+  }
+
+  /** null: no limits any more, and everything goes on. */
+  setLimiter(limiter: RateLimiter | null): void {
+    if (this.announced) this.limiter!.waiting(-1);
+    this.announced = false;
+    this.limiter = limiter;
+    if (limiter === null)
+      for (let io = this.shift(); io !== null; io = this.shift()) this.channel.dispatch(io);
+    this.changed();
+  }
+
+  /** I/Os were taken out, or put in. */
+  changed(): void {
+    const waits = this.head !== null;
+    if (waits) this.poller ??= this.channel.thread.registerPoller('bdev_qos', this.poll, SLICE_US);
+    else this.stopPoller();
+    if (waits === this.announced) return;
+    this.announced = waits;
+    this.limiter!.waiting(waits ? 1 : -1);
   }
 
   limits(io: BdevIo): boolean {
@@ -31,7 +53,7 @@ export class QosQueue extends IoQueue {
     if (this.head === null && this.admission(io) === 'admitted') return true;
     this.push(io);
     if (this.head !== io) this.startAdmitted();
-    this.poller ??= this.channel.thread.registerPoller('bdev_qos', this.poll, SLICE_US);
+    this.changed();
     return false;
   }
 
@@ -42,7 +64,7 @@ export class QosQueue extends IoQueue {
 
   private readonly poll = (): number => {
     const started = this.startAdmitted();
-    if (this.head === null) this.stopPoller();
+    this.changed();
     return started;
   };
 
@@ -67,13 +89,7 @@ export class QosQueue extends IoQueue {
     return started;
   }
 
-  /** Everything may start: there are no limits any more. */
-  startAll(): void {
-    for (let io = this.shift(); io !== null; io = this.shift()) this.channel.dispatch(io);
-    this.stopPoller();
-  }
-
-  stopPoller(): void {
+  private stopPoller(): void {
     this.poller?.unregister();
     this.poller = null;
   }

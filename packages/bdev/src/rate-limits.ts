@@ -2,7 +2,8 @@
  * Rate limits of a bdev, shared by all reactors. Time is cut into slices of a millisecond; each limit has a balance,
  * a word of shared memory that every slice adds to and every I/O takes from. An I/O starts while the balances that
  * concern it are above 0, however large it is: the debt is paid by the slices that follow. So limits hold exactly over
- * time, down to one I/O a second, and are not rounded. What a slice does not use is lost.
+ * time, down to one I/O a second, and are not rounded. What a slice does not use is lost; not so what reactors that come
+ * late owe to I/O that waits.
  */
 
 export const rateLimitNames = [
@@ -27,17 +28,19 @@ const SLICES_PER_SEC = 1000;
 const MIB = 1024 * 1024;
 /** I/Os are counted in thousandths: a limit of so many a second is so many thousandths a slice. */
 const IO_COST = 1000;
-/** Slices whose share is not lost although nobody looked: reactors are late at times. */
-const SLICES_KEPT = 8;
-/** Most that a slice adds, and an I/O takes: balances stay 32 bit integers. */
+/** Slices whose share is added at once, at most. */
+const SLICES_MAX = 2 ** 20;
+/** Most that a slice adds, an I/O takes, and is left: balances stay 32 bit integers. */
 const SHARE_MAX = 2 ** 27;
 const COST_MAX = 2 ** 28;
+const BALANCE_MAX = 2 ** 30;
 /** Slices that a reactor's time may lag behind another's. */
 const LAG_MAX = 10_000;
 
-/** Words of the shared memory: the last slice that was added, then the balances. */
+/** Words of the shared memory: the last slice that was added, channels with I/O that waits, then the balances. */
 const SLICE = 0;
-const BALANCES = 1;
+const WAITING = 1;
+const BALANCES = 2;
 const WORDS = BALANCES + rateLimitNames.length;
 
 export type Admission = 'admitted' | 'rate' | 'direction';
@@ -76,6 +79,11 @@ export class RateLimiter {
     return 'admitted';
   }
 
+  /** A channel has I/O that waits (1), or no longer (-1). */
+  waiting(change: number): void {
+    Atomics.add(this.words, WAITING, change);
+  }
+
   private exhausted(limit: number): boolean {
     return this.perSecond[limit]! > 0 && Atomics.load(this.words, BALANCES + limit) <= 0;
   }
@@ -91,9 +99,7 @@ export class RateLimiter {
     const elapsed = ((slice | 0) - last) | 0;
     if (elapsed === 0 || (elapsed < 0 && elapsed > -LAG_MAX)) return;
     if (Atomics.compareExchange(this.words, SLICE, last, slice | 0) !== last) return;
-    const idle = elapsed < 0 || elapsed > SLICES_KEPT;
-    // The first time there is the share of one slice.
-    const slices = last === 0 ? 1 : idle ? SLICES_KEPT : elapsed;
+    const slices = elapsed < 0 ? SLICES_MAX : Math.min(elapsed, SLICES_MAX);
     for (let limit = 0; limit < rateLimitNames.length; limit++)
       if (this.perSecond[limit]! > 0) this.addShare(limit, slice, slices);
   }
@@ -103,10 +109,14 @@ export class RateLimiter {
     const until = (n: number): number => Math.floor((n * this.perSecond[limit]!) / SLICES_PER_SEC);
     const share = until(slice) - until(slice - slices);
     const most = Math.ceil(this.perSecond[limit]! / SLICES_PER_SEC);
+    const waited = Atomics.load(this.words, WAITING) > 0;
     for (;;) {
       const balance = Atomics.load(this.words, at);
-      const next = balance > 0 ? Math.max(balance, Math.min(balance + share, most)) : balance + share;
-      if (Atomics.compareExchange(this.words, at, balance, next) === balance) return;
+      const paid = balance + share;
+      // Debts are paid while nobody waits, too; beyond that there is the share of one slice.
+      const next = waited && balance <= 0 ? paid : Math.max(balance, Math.min(paid, most));
+      const bounded = Math.min(next, BALANCE_MAX);
+      if (Atomics.compareExchange(this.words, at, balance, bounded) === balance) return;
     }
   }
 }
