@@ -90,7 +90,7 @@ describe('rate limits', () => {
           for (const channel of all) channel.put();
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 

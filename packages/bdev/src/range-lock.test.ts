@@ -215,7 +215,7 @@ describe('locked ranges', () => {
         expect(new Set(owner.statuses).size).toBeLessThan(2);
         for (const channel of all) channel.put();
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     );
   });
 });

@@ -166,7 +166,7 @@ describe('splitting', () => {
           bed.channel.put();
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 
