@@ -57,20 +57,6 @@ export class BdevIo {
   offset = 0;
   length = 0;
   iovs: IoVec | null = null;
-  /** COMPARE_AND_WRITE: where the data to write are, as those to compare are above. */
-  write_region = -1;
-  write_offset = 0;
-  write_iovs: IoVec | null = null;
-  /** ZCOPY: start asks for memory, with the blocks' data in it or without; end gives it back, to be written or not. */
-  zcopy_phase: number = ZcopyPhase.START;
-  populate = false;
-  commit = false;
-  /** For the layer: between a start that succeeded and its end. */
-  zcopy_open = false;
-  /** For the layer: the data were not to be written any more. */
-  zcopy_refused = false;
-  /** SEEK_DATA, SEEK_HOLE: the block found, or -1 if there is none. */
-  seek_offset_blocks = -1;
   /** A buffer that the layer took from the pool for this I/O, or -1. Given back by {@link free}. */
   ownBuffer = -1;
 
@@ -103,6 +89,22 @@ export class BdevIo {
   bouncedRegion = -1;
   bouncedOffset = 0;
   bouncedIovs: IoVec | null = null;
+
+  // Last, so that what every I/O uses stays together in the cache.
+  /** COMPARE_AND_WRITE: where the data to write are, as those to compare are above. */
+  write_region = -1;
+  write_offset = 0;
+  write_iovs: IoVec | null = null;
+  /** ZCOPY: start asks for memory, with the blocks' data in it or without; end gives it back, to be written or not. */
+  zcopy_phase: number = ZcopyPhase.START;
+  populate = false;
+  commit = false;
+  /** For the layer: between a start that succeeded and its end. */
+  zcopy_open = false;
+  /** For the layer: the data were not to be written any more. */
+  zcopy_refused = false;
+  /** SEEK_DATA, SEEK_HOLE: the block found, or -1 if there is none. */
+  seek_offset_blocks = -1;
 
   constructor(index: number) {
     this.index = index;
