@@ -102,8 +102,8 @@ async function main(): Promise<void> {
     nextThreadId: () => Atomics.add(threadIds, 0, 1) + 1,
   });
   const loop = new NodeLoop(reactor, data.mode, states[data.index]!);
-  const plugins: ReactorPlugin[] = [];
-  for (const url of data.plugins) plugins.push(((await import(url)) as { default: ReactorPlugin }).default);
+  const modules = await Promise.all(data.plugins.map((url) => import(url)));
+  const plugins = modules.map((module: { default: ReactorPlugin }) => module.default);
   if (data.index === 0) reactor.createThread('app_thread');
   await startServices(reactor, plugins, {
     // "<pid>/task/<tid>": the calling thread's, with or without the addon
