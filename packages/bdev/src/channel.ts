@@ -92,6 +92,11 @@ export class BdevChannel extends ChannelCalls {
     return type === IoType.RESET || (this.types & (1 << type)) !== 0 || emulates(type, this.types);
   }
 
+  /** True if a zero-copy I/O is lent the module's own memory, not a buffer. */
+  get lendsPlaces(): boolean {
+    return (this.types & (1 << IoType.ZCOPY)) !== 0;
+  }
+
   /** A free I/O object, or null if there is none now (then queueWait). */
   getIo(): BdevIo | null {
     const io = this.context.take();

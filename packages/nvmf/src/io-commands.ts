@@ -3,21 +3,12 @@ import { nvmOpcode } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
 import { Counter } from './counters.ts';
 import { DatasetManagement } from './dataset-management.ts';
+import { blocksOf, DEAC, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
 import { IoSlots } from './io-slots.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status, statusOfErrno, statusOfIo } from './status.ts';
 import type { NamespaceView, SubsystemView } from './subsystem-view.ts';
-
-const TWO_32 = 0x1_0000_0000;
-/** Bits of dword 0: FUSE, and the reserved value of PSDT. */
-const FUSE = 0x300;
-const PSDT = 0xc000;
-/** Bits of dword 12. */
-const FUA = 0x4000_0000;
-const DEAC = 0x200_0000;
-const DTYPE = 0xf0_0000;
-const NLB = 0xffff;
 
 /**
  * Commands of I/O queues (NVM Command Set 1.0, 3): checks each, makes a bdev I/O of it, and turns the I/O's end
@@ -89,8 +80,8 @@ export class IoCommands implements BdevIoOwner {
   /** Read, Write, Compare. */
   private withData(request: NvmfRequest, ns: NamespaceView, type: number, controller: NvmfController): void {
     const cdw12 = request.cdw(12);
-    const slba = request.cdw(10) + request.cdw(11) * TWO_32;
-    const blocks = (cdw12 & NLB) + 1;
+    const slba = slbaOf(request);
+    const blocks = blocksOf(request);
     const bytes = blocks * ns.block_size;
     if (bytes > request.qpair.maxIoSize || (type === IoType.WRITE && (cdw12 & DTYPE) !== 0)) {
       this.end(request, Status.INVALID_FIELD);
@@ -127,8 +118,8 @@ export class IoCommands implements BdevIoOwner {
 
   private writeZeroes(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
     const cdw12 = request.cdw(12);
-    const slba = request.cdw(10) + request.cdw(11) * TWO_32;
-    const blocks = (cdw12 & NLB) + 1;
+    const slba = slbaOf(request);
+    const blocks = blocksOf(request);
     const { wzsl } = controller.subsystem.snapshot;
     if (!ns.zeroes) this.end(request, Status.INVALID_OPCODE);
     else if ((cdw12 & (DEAC | DTYPE)) !== 0) this.end(request, Status.INVALID_FIELD);
@@ -214,6 +205,22 @@ export class IoCommands implements BdevIoOwner {
     if (media) request.qpair.controller!.subsystem.counters.add(Counter.MEDIA_ERRORS, 1);
     request.io = null;
     io.free();
+    this.end(request, status);
+  }
+
+  /** A write whose data have come to their place executes: the bdev takes them over. */
+  executePlaced(request: NvmfRequest, controller: NvmfController): void {
+    controller.subsystem.outstanding++;
+    request.placed!.commit();
+  }
+
+  /** For {@link PlacedWrites}: its I/O has ended. */
+  placedEnded(request: NvmfRequest, status: number): void {
+    const { counters } = request.qpair.controller!.subsystem;
+    if (status === Status.SUCCESS) {
+      counters.add(Counter.WRITE_COMMANDS, 1);
+      counters.add(Counter.BYTES_WRITTEN, request.length);
+    } else if (status !== Status.ABORTED) counters.add(Counter.MEDIA_ERRORS, 1);
     this.end(request, status);
   }
 

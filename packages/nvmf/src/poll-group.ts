@@ -9,6 +9,7 @@ import { FabricsCommands } from './fabrics.ts';
 import { IoCommands } from './io-commands.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { Message } from './messages.ts';
+import { PlacedWrites } from './placed-writes.ts';
 import type { NvmfQpair } from './qpair.ts';
 import type { NvmfRequest } from './request.ts';
 import type { QpairGone, TargetSnapshot } from './snapshot.ts';
@@ -35,6 +36,8 @@ export class NvmfPollGroup {
   readonly memory: MemoryQueue;
   readonly io: IoCommands;
   readonly aborts: CommandAborts;
+  /** For transports: see {@link PlacedWrites.begin}. */
+  readonly placedWrites: PlacedWrites;
   target: TargetSnapshot = { firmware_revision: '0', crdt: [0, 0, 0] };
   /** When the target started here, ticks. */
   readonly started: number;
@@ -56,6 +59,7 @@ export class NvmfPollGroup {
     this.memory = new MemoryQueue(reactor.buffers);
     this.io = new IoCommands(this);
     this.aborts = new CommandAborts(this);
+    this.placedWrites = new PlacedWrites(this);
     this.fabrics = new FabricsCommands(this);
     this.thread = reactor.createThread(`nvmf_tgt_poll_group_${String(reactor.index).padStart(3, '0')}`);
     reactor.onMessage(Message.ABORT, (m, from) => this.abortFor(m[1]!, m[2]!, m[3]!, m[4]!, from));
@@ -123,6 +127,16 @@ export class NvmfPollGroup {
     else this.complete(request, Status.SEQUENCE_ERROR);
   }
 
+  /** For transports, instead of {@link execute}: all data of a write with a place of its own have come. */
+  executePlaced(request: NvmfRequest): void {
+    this.begin(request);
+    const { qpair } = request;
+    const controller = qpair.controller!;
+    if (qpair.disconnecting) this.complete(request, Status.ABORTED_SQ_DELETION);
+    else if (!controller.state.ready) this.complete(request, Status.SEQUENCE_ERROR);
+    else this.io.executePlaced(request, controller);
+  }
+
   /**
    * For transports: a command that cannot be executed (its SGL is wrong, its data did not arrive) ends with this
    * status, as one that was executed.
@@ -159,6 +173,7 @@ export class NvmfPollGroup {
       subsystem.held--;
       if (subsystem.paused) subsystem.drained();
     }
+    if (request.placed !== null) request.placed.drop();
     if (request.ownBuffer >= 0 || this.memory.length > 0) this.memory.release(request);
     request.region = -1;
     request.iovs = null;

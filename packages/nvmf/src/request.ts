@@ -1,4 +1,5 @@
 import type { BdevIo, IoVec } from '@spdk-ts/bdev';
+import type { PlacedWrite } from './placed-writes.ts';
 import type { NvmfQpair } from './qpair.ts';
 
 /** Direction of a command's data. */
@@ -36,6 +37,9 @@ export class NvmfRequest {
   ownBuffer = -1;
   /** The I/O that serves it; when it is done and its data lies in the bdev's own memory, freed with the request. */
   io: BdevIo | null = null;
+
+  /** A write whose data go straight to where the bdev keeps them: what lends it that place. */
+  placed: PlacedWrite | null = null;
 
   /** Completion queue entry: dwords 0 and 1, and the 15-bit status field (DNR, M, CRD, SCT, SC). */
   dw0 = 0;

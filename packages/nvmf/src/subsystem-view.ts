@@ -15,6 +15,8 @@ export class NamespaceView {
   readonly unmaps: boolean;
   readonly writable: boolean;
   readonly writes_at_once: boolean;
+  /** The bdev can name the place of a write's data before they come. */
+  readonly places_writes: boolean;
   snapshot: NamespaceSnapshot;
 
   constructor(snapshot: NamespaceSnapshot, channel: BdevChannel) {
@@ -27,6 +29,7 @@ export class NamespaceView {
     this.unmaps = channel.supports(IoType.UNMAP);
     this.writable = channel.supports(IoType.WRITE);
     this.writes_at_once = channel.device.description.writes_at_once;
+    this.places_writes = channel.lendsPlaces;
     this.snapshot = snapshot;
   }
 }

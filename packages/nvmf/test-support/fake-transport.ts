@@ -48,7 +48,7 @@ export class FakeQpair extends NvmfQpair {
   /** Sends a command; returns its CID. `data`: to the controller; `length`: bytes to the host. */
   send(
     fields: Partial<SqeFields> & { opcode: number },
-    options: { data?: Uint8Array; length?: number; hold?: boolean } = {},
+    options: { data?: Uint8Array; length?: number; hold?: boolean; place?: boolean } = {},
   ): number {
     const { data, length = data?.length ?? 0, hold = false } = options;
     const cid = fields.cid ?? this.cids++ & 0x7fff;
@@ -68,9 +68,32 @@ export class FakeQpair extends NvmfQpair {
       this.group.reactor.regions.bytes(request.region).set(data, request.offset);
     }
     request.state = 1;
+    if (options.place === true) {
+      if (!this.group.placedWrites.begin(request, (granted) => this.placeGranted(granted))) {
+        request.state = 0;
+        throw new Error('no place');
+      }
+      this.held.add(request);
+      return cid;
+    }
     if (hold) this.held.add(request);
     else this.group.execute(request);
     return cid;
+  }
+
+  private placeGranted(request: NvmfRequest): void {
+    if (request.status === 0) return;
+    this.held.delete(request);
+    this.group.fail(request, request.status);
+  }
+
+  /** The data of a command that was sent with place have arrived there. */
+  arriveInPlace(cid: number, data: Uint8Array): void {
+    const request = this.findRequest(cid)!;
+    if (request.region < 0) throw new Error('it has no place yet');
+    this.group.reactor.regions.bytes(request.region).set(data, request.offset);
+    this.held.delete(request);
+    this.group.executePlaced(request);
   }
 
   private free(): NvmfRequest {

@@ -6,6 +6,7 @@ import {
   IoType,
   ioTypeMask,
   registerReactorModule,
+  ZcopyPhase,
 } from '@spdk-ts/bdev';
 import type { ReactorPlugin } from '@spdk-ts/reactor';
 
@@ -61,7 +62,9 @@ export const memoryBdevPlugin: ReactorPlugin = {
         io.complete(control.failStatus);
         return;
       }
-      if (io.type === IoType.READ && io.region < 0) {
+      if (io.type === IoType.ZCOPY) {
+        if (io.zcopy_phase === ZcopyPhase.START) Object.assign(io, { region: context.region, offset: at });
+      } else if (io.type === IoType.READ && io.region < 0) {
         io.region = context.region;
         io.offset = at;
       } else if (io.type === IoType.READ)

@@ -222,6 +222,8 @@ export class FakeGroup {
   readonly executed: NvmfRequest[] = [];
   readonly messages: { to: number; kind: number; values: number[] }[] = [];
   readonly pollers = new Map<string, () => number>();
+  /** No bdev lends places. */
+  readonly placedWrites = { begin: () => false };
   closing: NvmfQpair[] = [];
   removed: NvmfQpair[] = [];
   added: NvmfQpair[] = [];

@@ -59,11 +59,17 @@ export class DataDeadlines {
     this.due[request.index] = now + this.patience;
   }
 
-  /** True if the host owes data for too long. */
-  missed(now: number): boolean {
+  /**
+   * True if the host owes data for too long; `hurry`: so much less patience with those for which a bdev lends a place,
+   * since somebody waits for that.
+   */
+  missed(now: number, hurry: number): boolean {
     const requests = this.requests;
-    for (let i = 0; i < requests.length; i++)
-      if (requests[i]!.state === RequestState.AWAITING_DATA && now > this.due[i]!) return true;
+    for (let i = 0; i < requests.length; i++) {
+      const request = requests[i]!;
+      if (request.state !== RequestState.AWAITING_DATA) continue;
+      if (now > this.due[i]! - (request.placed === null ? 0 : hurry)) return true;
+    }
     return false;
   }
 }

@@ -15,6 +15,8 @@ export interface TcpTimeouts {
   readonly send: number;
   /** Without a byte more of a PDU that has begun. */
   readonly receive: number;
+  /** The same for data that go to a bdev's own memory, while its subsystem waits for the end of what it has begun. */
+  readonly lent: number;
   /** How long in-capsule data waits for a buffer before its command is sent back for a retry. */
   readonly memory: number;
 }
@@ -27,6 +29,7 @@ export const defaultTcpTimeouts: TcpTimeouts = {
   terminate: 10 * second,
   send: 30 * second,
   receive: 30 * second,
+  lent: 2 * second,
   memory: 2 * second,
 };
 

@@ -258,6 +258,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
 
   private beginR2t(request: NvmfRequest): void {
     request.state = RequestState.NEED_R2T_BUFFER;
+    // A digest that is wrong must not leave its data on the medium.
+    if (!this.dataDigest && this.group.placedWrites.begin(request, memoryGranted)) return;
     const size = r2tBufferBytes(this.group.reactor.buffers, request.length);
     if (this.group.allocate(request, size, memoryGranted)) this.sendR2t(request);
   }
@@ -284,7 +286,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
         }
         break;
       case RequestState.NEED_R2T_BUFFER:
-        if (this.state === TcpState.RUNNING) this.sendR2t(request);
+        if (request.status !== 0) this.fail(request, request.status);
+        else if (this.state === TcpState.RUNNING) this.sendR2t(request);
         break;
       case RequestState.NEED_READ_BUFFER:
         if (this.state === TcpState.RUNNING) this.execute(request);
@@ -316,7 +319,11 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
       this.receiver.sparing = --this.largeExpected > 0;
     if (request.status !== 0) this.fail(request, request.status);
     else if (request.abortRequested) this.fail(request, ABORTED);
-    else this.execute(request);
+    else if (request.placed === null) this.execute(request);
+    else {
+      request.state = RequestState.EXECUTING;
+      this.group.executePlaced(request);
+    }
   }
 
   pduBroken(status: number, information: number, rx: Uint8Array, at: number, length: number): void {
@@ -391,7 +398,9 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   checkDeadlines(now: number): boolean {
     if (this.state >= TcpState.CLOSING) return false;
     let late = this.watch.check(now, this.qid < 0);
-    if (late === '' && !this.receiver.blocked && this.dataDeadlines.missed(now))
+    const { receive, lent } = this.transport.timeouts;
+    const hurry = this.controller?.subsystem.paused === true ? receive - lent : 0;
+    if (late === '' && !this.receiver.blocked && this.dataDeadlines.missed(now, hurry))
       late = 'sends no data that it was asked for';
     if (late !== '') {
       this.transport.complain(`${this.name}: ${late}`);
