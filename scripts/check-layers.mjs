@@ -1,5 +1,6 @@
 // Holds the house rule that imports point only downward: every import of a workspace package must be a
-// declared dependency, must name the package's public face (no deep imports), and must lie in a lower layer.
+// declared dependency, must name a public face of the package (what its package.json exports; no deep imports), and
+// must lie in a lower layer. Every bdev module must be among the dependencies of the application framework.
 // Data-plane packages must also leave clocks, chance, sockets and files to what is handed to them, so that a
 // simulator can drive them.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -72,7 +73,8 @@ for (const [name, { directory, level, manifest }] of packages) {
       const parts = target.split('/');
       const wanted = parts[0] === 'spdk-ts' ? 'spdk-ts' : parts.slice(0, 2).join('/');
       const found = packages.get(wanted);
-      if (target !== wanted) problems.push(`${where}: deep import of ${target}`);
+      if (found && !Object.hasOwn(found.manifest.exports, `.${target.slice(wanted.length)}`))
+        problems.push(`${where}: deep import of ${target}`);
       else if (!found) problems.push(`${where}: ${wanted} is in no layer of scripts/check-layers.mjs`);
       else if (found.level >= level && wanted !== name)
         problems.push(`${where}: imports ${wanted}, which is not below ${name}`);
@@ -88,6 +90,10 @@ for (const [name, { directory, level, manifest }] of packages) {
     }
   }
 }
+const app = packages.get('@spdk-ts/app');
+for (const [name, { directory }] of packages)
+  if (directory.startsWith('packages/bdev-modules/') && !Object.hasOwn(app.manifest.dependencies, name))
+    problems.push(`${app.directory}/package.json: ${name} is not among the dependencies, so nobody finds it`);
 if (problems.length > 0) {
   console.error(problems.join('\n'));
   process.exit(1);

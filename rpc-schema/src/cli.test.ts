@@ -1,5 +1,18 @@
+import { methods as file } from '@spdk-ts/bdev-file/schema';
+import { methods as malloc } from '@spdk-ts/bdev-malloc/schema';
+import { methods as nullMethods } from '@spdk-ts/bdev-null/schema';
 import { describe, expect, it } from 'vitest';
-import { cliArguments, findMethod, paramsFromArguments, parseArgument, printForm, t } from './index.ts';
+import {
+  cliArguments,
+  findMethod,
+  paramsFromArguments,
+  parseArgument,
+  printForm,
+  registerSchema,
+  t,
+} from './index.ts';
+
+registerSchema(...malloc, ...nullMethods, ...file);
 
 const method = (name: string) => findMethod(name)!;
 const positionals = (name: string) =>

@@ -1,3 +1,4 @@
+export * from './bdev-fields.ts';
 export * from './cli.ts';
 export * from './markdown.ts';
 export * from './method.ts';
@@ -6,3 +7,4 @@ export { addressInfo, discoveryNqn, listenAddress } from './methods/nvmf-common.
 export * from './registry.ts';
 export * from './types.ts';
 export * from './validate.ts';
+export * from './wire.ts';

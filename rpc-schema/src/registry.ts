@@ -3,8 +3,6 @@ import { bdevMethods } from './methods/bdev.ts';
 import { bdevRateMethods } from './methods/bdev-rate.ts';
 import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
-import { aioMethods, uringMethods } from './methods/direct-disks.ts';
-import { fileMethods, mallocMethods, nullMethods } from './methods/disks.ts';
 import { frameworkMethods } from './methods/framework.ts';
 import { iobufMethods } from './methods/iobuf.ts';
 import { logMethods } from './methods/log.ts';
@@ -26,24 +24,20 @@ type Builtin =
   | (typeof sockMethods)[number]
   | (typeof bdevMethods)[number]
   | (typeof bdevRateMethods)[number]
-  | (typeof mallocMethods)[number]
-  | (typeof nullMethods)[number]
-  | (typeof fileMethods)[number]
-  | (typeof aioMethods)[number]
-  | (typeof uringMethods)[number]
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
   | (typeof nvmfDiscoveryMethods)[number]
   | (typeof bdevperfMethods)[number];
 
-type BuiltinTable = { [M in Builtin as M['name']]: M };
+/** The types of a list of methods, each under its name. */
+export type MethodsByName<L extends readonly Method[]> = { [M in L[number] as M['name']]: M };
 
 /**
- * Every method by name, with its types. A plugin adds its own by declaration merging:
- * `declare module '@spdk-ts/rpc-schema' { interface MethodTable { my_method: typeof myMethod } }`.
+ * Every method by name, with its types. A module adds its own by declaration merging:
+ * `declare module '@spdk-ts/rpc-schema' { interface MethodTable extends MethodsByName<typeof methods> {} }`.
  */
-export interface MethodTable extends BuiltinTable {}
+export interface MethodTable extends MethodsByName<Builtin[]> {}
 
 /** Names with known types. */
 export type MethodName = keyof MethodTable & string;
@@ -55,7 +49,7 @@ export type ResultOf<M extends MethodName> = MethodResult<MethodTable[M]>;
 const table = new Map<string, Method>();
 
 /**
- * Adds methods to the schema, for plugins at run time. A method may be registered again only as the same object.
+ * Adds methods to the schema: those of modules, when they are loaded. A method may be registered again only as the same object.
  * Throws an Error on a name that is taken.
  */
 export function registerSchema(...methods: Method[]): void {
@@ -79,11 +73,6 @@ registerSchema(
     sockMethods,
     bdevMethods,
     bdevRateMethods,
-    mallocMethods,
-    nullMethods,
-    fileMethods,
-    aioMethods,
-    uringMethods,
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,

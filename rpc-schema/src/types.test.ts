@@ -1,3 +1,5 @@
+import type {} from '@spdk-ts/bdev-malloc/schema';
+import type {} from '@spdk-ts/bdev-null/schema';
 import { describe, expectTypeOf, it } from 'vitest';
 import type { MethodName, ParamsOf, ResultOf } from './index.ts';
 

@@ -30,8 +30,9 @@ export class AppProcess {
   stderr = '';
   private over: Ended | null = null;
 
-  constructor(program: string, args: readonly string[]) {
-    this.child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(program: string, args: readonly string[], cwd?: string) {
+    const stdio: ('ignore' | 'pipe')[] = ['ignore', 'pipe', 'pipe'];
+    this.child = spawn(process.execPath, [program, ...args], { stdio, ...(cwd !== undefined && { cwd }) });
     this.child.stdout!.on('data', (chunk) => {
       this.stdout += chunk;
     });
@@ -76,6 +77,10 @@ export function temporaryDirectory(): string {
   directories.push(directory);
   return directory;
 }
+
+/** Runs a program in a folder to its end. */
+export const runIn = (cwd: string, program: string, ...args: string[]): Promise<Ended> =>
+  new AppProcess(program, args, cwd).ended;
 
 /** Runs a program to its end. */
 export const run = (program: string, ...args: string[]): Promise<Ended> =>

@@ -54,7 +54,8 @@ export async function runBdevperf(values: Record<string, unknown>): Promise<numb
   const options = readPerfOptions(values);
   const appOptions = readAppOptions('bdevperf-ts', values, defaults(options.wait));
   const explained = [...appOptions.explained, ...options.explained];
-  const app = await Application.start({ ...appOptions, explained }, [bdevPlugin, plugin]);
+  const plugins = [await bdevPlugin(appOptions), plugin];
+  const app = await Application.start({ ...appOptions, explained }, plugins);
   try {
     return await drive(app, options);
   } finally {

@@ -122,9 +122,9 @@ function addCommand(program: Command, method: Method, context: Context): void {
   });
 }
 
-/** Adds a command for every method of the schema. */
-export function addMethodCommands(program: Command, context: Context): void {
-  for (const method of allMethods()) {
+/** Adds a command for every method of the schema, and for others that the server has described. */
+export function addMethodCommands(program: Command, context: Context, others: readonly Method[]): void {
+  for (const method of [...allMethods(), ...others]) {
     if (method.cli.hidden !== true) addCommand(program, method, context);
   }
 }

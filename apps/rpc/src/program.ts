@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { findMethod } from '@spdk-ts/rpc-schema';
+import { findMethod, type Method, methodFromJson } from '@spdk-ts/rpc-schema';
 import { Command, CommanderError } from 'commander';
 import { addConfigCommands } from './config-commands.ts';
 import { connectTo } from './connect.ts';
@@ -66,8 +66,11 @@ function verboseSession(session: Session, output: Output): Session {
   };
 }
 
-/** The whole command line as commander sees it. `session` gives the session of the command being run. */
-export function createProgram(output: Output, session?: Session): Command {
+/**
+ * The whole command line as commander sees it. `session` gives the session of the command being run; `others` are
+ * methods beside those of the schema.
+ */
+export function createProgram(output: Output, session?: Session, others: readonly Method[] = []): Command {
   const program = new Command('rpc.ts');
   let opened = session;
   const context = {
@@ -80,7 +83,7 @@ export function createProgram(output: Output, session?: Session): Command {
   };
   program
     .description(
-      'Calls the methods of an SPDK or spdk-ts application. Without a command, reads commands from the standard input, one a line.',
+      'Calls the methods of an SPDK or spdk-ts application. Without a command, reads commands from the standard input, one a line. Commands of plugins are not listed here: the application describes them when they are used (COMMAND --help).',
     )
     .version(version)
     .enablePositionalOptions()
@@ -119,8 +122,21 @@ export function createProgram(output: Output, session?: Session): Command {
     });
   program.commandsGroup('configuration:');
   addConfigCommands(program, context);
-  addMethodCommands(program, context);
+  addMethodCommands(program, context, others);
   return program;
+}
+
+/**
+ * The description of a method that only the server knows, such as one of a plugin. Undefined if it does not know it
+ * either, cannot describe methods (SPDK's), or there is none to ask.
+ */
+async function askServer(session: Session, name: string): Promise<Method | undefined> {
+  try {
+    const [method] = (await session.caller.call('spdk_ts_get_schema', { method: name })) as unknown[];
+    return method === undefined ? undefined : methodFromJson(method);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where the name of the command stands in the words of a command line; -1 if there is none. */
@@ -143,14 +159,23 @@ export async function runCommand(
   output: Output,
   session?: Session,
 ): Promise<number> {
-  const program = createProgram(output, session);
+  let program = createProgram(output, session);
   const index = commandIndex(program, words);
   const name = words[index];
-  const command = program.commands.find((candidate) => candidate.name() === name);
+  const find = (): Command | undefined => program.commands.find((candidate) => candidate.name() === name);
+  let command = find();
+  let method = name === undefined ? undefined : findMethod(name);
+  if (command === undefined && name !== undefined && name !== 'help' && session !== undefined) {
+    method = await askServer(session, name);
+    if (method !== undefined) {
+      program = createProgram(output, session, [method]);
+      command = find();
+    }
+  }
   const expanded =
-    command === undefined || name === undefined
+    command === undefined
       ? words
-      : [...words.slice(0, index + 1), ...expandOptions(command, words.slice(index + 1), findMethod(name))];
+      : [...words.slice(0, index + 1), ...expandOptions(command, words.slice(index + 1), method)];
   try {
     await program.parseAsync(expanded, { from: 'user' });
     return 0;

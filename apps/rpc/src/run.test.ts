@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { loadModuleSchemas } from '@spdk-ts/app/modules';
 import { errnoError, listenUnix, listenWebSocket, RpcServer, type UnixListener } from '@spdk-ts/rpc';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { run } from './run.ts';
@@ -16,6 +17,7 @@ let listener: UnixListener;
 const bdevs = new Map<string, { name: string; block_size: number; num_blocks: number }>();
 
 beforeAll(async () => {
+  await loadModuleSchemas();
   server.register('bdev_malloc_create', ({ name = 'Malloc0', block_size, num_blocks }) => {
     if (bdevs.has(name)) throw errnoError('EEXIST', `there is a bdev "${name}"; choose another name`);
     bdevs.set(name, { name, block_size, num_blocks });

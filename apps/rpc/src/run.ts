@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import { loadModuleSchemas } from '@spdk-ts/app/modules';
 import { CommandError, type Output } from './output.ts';
 import { commandIndex, createProgram, type GlobalOptions, openSession, runCommand } from './program.ts';
 import type { Session } from './session.ts';
@@ -65,6 +66,7 @@ async function runOne(words: readonly string[], output: Output): Promise<number>
 export async function run(words: readonly string[], input: RunInput): Promise<number> {
   const { output, stdin } = input;
   try {
+    await loadModuleSchemas();
     const program = createProgram(output);
     if (commandIndex(program, words) >= 0) return await runOne(words, output);
     const isQuestion = words.some((word) => ['-h', '--help', '-V', '--version'].includes(word));

@@ -46,10 +46,8 @@ Examples:
 
 async function run(values: Record<string, unknown>): Promise<number> {
   const signals = new Signals();
-  const app = await Application.start(readAppOptions('spdk-ts tgt', values, defaults), [
-    bdevPlugin,
-    nvmfPlugin,
-  ]);
+  const options = readAppOptions('spdk-ts tgt', values, defaults);
+  const app = await Application.start(options, [await bdevPlugin(options), nvmfPlugin]);
   try {
     if (values['demo'] === true) await setUpDemo(app, values['demoPort'] as string);
   } catch (error) {

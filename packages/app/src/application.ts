@@ -25,6 +25,7 @@ import { version } from './version.ts';
 export class Application {
   readonly options: AppOptions;
   readonly host: WorkerHost;
+  readonly plugins: readonly AppPlugin[];
   readonly rpc: RpcServer;
   readonly bdevs: BdevRegistry;
   readonly notifications = new Notifications();
@@ -56,9 +57,9 @@ export class Application {
       seed: options.seed,
       plugins: [sockReactorEntry, ...plugins.flatMap((plugin) => plugin.reactorEntries)],
     });
-    const app = new Application(options, host, lock);
+    const app = new Application(options, plugins, host, lock);
     try {
-      await app.bringUp(plugins);
+      await app.bringUp();
     } catch (error) {
       await app.stop();
       throw error;
@@ -66,8 +67,14 @@ export class Application {
     return app;
   }
 
-  private constructor(options: AppOptions, host: WorkerHost, lock: HeldLock | null) {
+  private constructor(
+    options: AppOptions,
+    plugins: readonly AppPlugin[],
+    host: WorkerHost,
+    lock: HeldLock | null,
+  ) {
     this.options = options;
+    this.plugins = plugins;
     this.lock = lock;
     this.host = host;
     this.rpc = new RpcServer({
@@ -81,7 +88,7 @@ export class Application {
     });
   }
 
-  private async bringUp(plugins: readonly AppPlugin[]): Promise<void> {
+  private async bringUp(): Promise<void> {
     const { options, log, host } = this;
     if (options.pidFile !== null) this.removePidFile = writePidFile(options.pidFile);
     const cores = host.reactors.map(({ lcore }) => lcore).join(',');
@@ -90,7 +97,7 @@ export class Application {
       log.notice(
         `there are more reactors (${host.reactors.length}) than CPUs (${cpuCount()}): they share them`,
       );
-    for (const line of await describeCapabilities(host)) log.notice(line);
+    for (const line of await describeCapabilities(this)) log.notice(line);
     for (const line of options.explained) log.notice(line);
 
     this.notifications.onNotification = ({ type, ctx, id }) => this.rpc.broadcast(type, ctx, id);
@@ -103,7 +110,7 @@ export class Application {
     registerFrameworkRpcs(this);
     registerThreadRpcs(this);
     registerLogRpcs(this);
-    for (const plugin of plugins) await plugin.setup(this);
+    for (const plugin of this.plugins) await plugin.setup(this);
 
     // Clients find a target that is configured, unless they are to configure it themselves.
     if (options.waitForRpc) await this.listen();

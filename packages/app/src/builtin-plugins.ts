@@ -1,32 +1,58 @@
 import { type BdevControlPlugin, bdevReactorEntry, registerBdevRpcs } from '@spdk-ts/bdev';
-import aio from '@spdk-ts/bdev-aio';
-import file from '@spdk-ts/bdev-file';
-import malloc from '@spdk-ts/bdev-malloc';
-import nullModule from '@spdk-ts/bdev-null';
-import uring from '@spdk-ts/bdev-uring';
 import { NvmfTarget, nvmfReactorEntry, registerNvmfRpcs } from '@spdk-ts/nvmf';
+import { registerSchema } from '@spdk-ts/rpc-schema';
+import { capability } from './capabilities.ts';
+import { loadPlugin } from './load-plugin.ts';
+import { loadModules } from './modules.ts';
 import type { AppPlugin } from './plugin.ts';
 
-/** The bdev modules that come with the framework. */
-const modules: readonly BdevControlPlugin[] = [malloc, nullModule, file, aio, uring];
+/** The framework's modules, then those that the command line names. Rejects with an Error if names clash. */
+async function allModules(plugins: readonly string[]): Promise<Map<BdevControlPlugin, string>> {
+  const modules = new Map((await loadModules()).map((module) => [module, `bdev module ${module.name}`]));
+  for (const spec of plugins) {
+    const module = await loadPlugin(spec);
+    for (const [{ name }, origin] of modules)
+      if (name === module.name)
+        throw new Error(`--plugin ${spec}: a module called "${name}" is loaded already (${origin})`);
+    modules.set(module, `--plugin ${spec}`);
+  }
+  return modules;
+}
 
-/** The block device layer and its modules. */
-export const bdevPlugin: AppPlugin = {
-  name: 'bdev',
-  reactorEntries: [bdevReactorEntry, ...modules.map((module) => module.reactorEntry)],
-  async setup({ rpc, host, bdevs, notifications, subsystems }) {
-    for (const type of ['bdev_register', 'bdev_unregister', 'bdev_resize']) notifications.addType(type);
-    bdevs.onNotification((type, name) => notifications.send(type, name));
-    registerBdevRpcs(rpc, bdevs, host);
-    for (const module of modules) await module.setup({ host, bdevs, rpc });
-    subsystems.push({
-      name: 'bdev',
-      depends_on: ['sock', 'iobuf'],
-      config: () => bdevs.config(),
-      stop: () => bdevs.stop(),
-    });
-  },
-};
+/**
+ * The block device layer and its modules: those of the framework and, in the order given, those that `--plugin` names.
+ * Rejects with an Error that says which of them cannot be loaded, and why.
+ */
+export async function bdevPlugin({ plugins }: { readonly plugins: readonly string[] }): Promise<AppPlugin> {
+  const modules = await allModules(plugins);
+  return {
+    name: 'bdev',
+    reactorEntries: [bdevReactorEntry, ...[...modules.keys()].map((module) => module.reactorEntry)],
+    async setup({ rpc, host, bdevs, notifications, subsystems }) {
+      for (const type of ['bdev_register', 'bdev_unregister', 'bdev_resize']) notifications.addType(type);
+      bdevs.onNotification((type, name) => notifications.send(type, name));
+      registerBdevRpcs(rpc, bdevs, host);
+      for (const [module, origin] of modules) {
+        try {
+          registerSchema(...(module.methods ?? []));
+          await module.setup({ host, bdevs, rpc });
+        } catch (error) {
+          throw new Error(`${origin}: setup failed: ${(error as Error).message}`, { cause: error });
+        }
+      }
+      subsystems.push({
+        name: 'bdev',
+        depends_on: ['sock', 'iobuf'],
+        config: () => bdevs.config(),
+        stop: () => bdevs.stop(),
+      });
+    },
+    async capabilities(host) {
+      const found = await Promise.all([...modules.keys()].map((module) => module.capabilities?.(host) ?? []));
+      return found.flat().map(({ name, unavailable }) => capability(name, unavailable));
+    },
+  };
+}
 
 /** The NVMe-oF target. */
 export const nvmfPlugin: AppPlugin = {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, platform } from 'node:os';
-import { aioUnavailable } from '@spdk-ts/bdev-aio';
 import { native, nativeUnavailable } from '@spdk-ts/native';
-import type { ReactorHost, UringFeature } from '@spdk-ts/reactor';
+import type { UringFeature } from '@spdk-ts/reactor';
+import type { Application } from './application.ts';
 
 /** One thing that this process can or cannot do, and why not. */
 export interface Capability {
@@ -15,7 +15,7 @@ export interface Capability {
 }
 
 /** `why` is empty for what is available. */
-function capability(name: string, why: string, detail = ''): Capability {
+export function capability(name: string, why: string, detail = ''): Capability {
   if (why !== '') return { name, available: false, reason: why };
   return detail === '' ? { name, available: true } : { name, available: true, detail };
 }
@@ -31,12 +31,12 @@ const uringNames = [
 ] as const;
 
 /** What was found on this machine: nothing here is needed, everything here makes something faster. */
-export async function capabilities(host: ReactorHost): Promise<Capability[]> {
+export async function capabilities({ host, plugins }: Application): Promise<Capability[]> {
   const addon = native === null ? `needs the native addon, which is ${nativeUnavailable}` : '';
   const uring = (await host.call(0, 'reactor', 'uringUnavailable')) as string;
   const features = (await host.call(0, 'reactor', 'uringFeatures')) as UringFeature[];
-  const aio = aioUnavailable();
   const notPinned = (await host.broadcast('reactor', 'notPinned')) as string[];
+  const ofPlugins = await Promise.all(plugins.map((plugin) => plugin.capabilities?.(host) ?? []));
   return [
     capability('native_addon', nativeUnavailable),
     capability('cpu_pinning', notPinned.find((why) => why !== '') ?? ''),
@@ -46,18 +46,15 @@ export async function capabilities(host: ReactorHost): Promise<Capability[]> {
       const { reason = uring, detail = '' } = features.find((feature) => feature.name === name) ?? {};
       return capability(name, reason, detail);
     }),
-    capability('kernel_aio', aio),
     capability('sock_posix', ''),
     capability('sock_uring', uring),
-    capability('bdev_file', ''),
-    capability('bdev_aio', aio),
-    capability('bdev_uring', uring),
+    ...ofPlugins.flat(),
   ];
 }
 
 /** The start-up lines that say which I/O paths are used, and why others are not. */
-export async function describeCapabilities(host: ReactorHost): Promise<string[]> {
-  const all = await capabilities(host);
+export async function describeCapabilities(app: Application): Promise<string[]> {
+  const all = await capabilities(app);
   const present = all.filter((one) => one.available);
   const lines = [`I/O paths: ${present.map(({ name }) => name).join(', ')}`];
   const ring = present.find(({ name }) => name === 'io_uring');

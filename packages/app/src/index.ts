@@ -1,6 +1,7 @@
 export { Application } from './application.ts';
 export { bdevPlugin, nvmfPlugin } from './builtin-plugins.ts';
 export { type Capability, capabilities } from './capabilities.ts';
+export { loadPlugin } from './load-plugin.ts';
 export type { Notification } from './notifications.ts';
 export {
   type AppOptionDefaults,

@@ -32,6 +32,8 @@ export interface AppOptions {
   /** Sizes of each reactor's io_uring, which is used where the system allows it; null: never. */
   readonly uring: UringOptions | null;
   readonly pidFile: string | null;
+  /** Bdev modules from outside of the framework, as `--plugin` names them. */
+  readonly plugins: readonly string[];
   /** Lines that explain options which were accepted without effect. */
   readonly explained: readonly string[];
 }
@@ -74,6 +76,8 @@ const list = (text: string, before: string[] = []): string[] => [
   ...before,
   ...text.split(',').filter(Boolean),
 ];
+
+const each = (text: string, before: string[] = []): string[] => [...before, text];
 
 function seed(text: string): number {
   const value = Number(text);
@@ -129,6 +133,12 @@ export function addAppOptions(command: Command, defaults: AppOptionDefaults): Co
     .option('--ws <host:port>', 'serve the RPC over WebSocket too (PORT alone: on 127.0.0.1)')
     .option('--ws-token <token>', 'token that WebSocket clients must give (default: one is made and printed)')
     .option('--ws-origin <origins>', 'origins that web pages may connect from, separated by commas', list)
+    .optionsGroup('Plugins:')
+    .option(
+      '--plugin <name|path>',
+      'load a bdev module: an npm package installed here, its folder, or a .js file (may be repeated)',
+      each,
+    )
     .optionsGroup('Reactors:')
     .option(flags('-m, --cpumask <mask>'), 'cores to run on: a mask (0x3) or a list ([0,1])', cores, [0])
     .addOption(
@@ -197,6 +207,7 @@ export function readAppOptions(
     seed: values['seed'] as number,
     uring: values['uring'] === false ? null : uringOptions(values),
     pidFile: text('pidfile'),
+    plugins: (values['plugin'] as string[] | undefined) ?? [],
     explained: explain(values),
   };
 }

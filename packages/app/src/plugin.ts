@@ -1,4 +1,6 @@
+import type { ReactorHost } from '@spdk-ts/reactor';
 import type { Application } from './application.ts';
+import type { Capability } from './capabilities.ts';
 
 /** A call that, made again at start, restores a part of the configuration. */
 export interface ConfigEntry {
@@ -25,4 +27,6 @@ export interface AppPlugin {
   readonly reactorEntries: readonly string[];
   /** Called once, when the reactors run: adds subsystems and RPC methods. */
   setup(app: Application): Promise<void> | void;
+  /** What it found on this machine. May be called before `setup`, and more than once. */
+  capabilities?(host: ReactorHost): Promise<Capability[]>;
 }

@@ -10,6 +10,7 @@ import { ManualClock } from '@spdk-ts/env';
 import { native, nativeUnavailable } from '@spdk-ts/native';
 import { LocalHost, type ReactorPlugin, Uring } from '@spdk-ts/reactor';
 import { RpcServer } from '@spdk-ts/rpc';
+import { registerSchema } from '@spdk-ts/rpc-schema';
 
 /** Why there can be no io_uring here; empty if there can. */
 export const uringUnavailable: string = (() => {
@@ -42,6 +43,7 @@ export class ModuleBed {
     const plugins = [await loadReactorPlugin(bdevReactorEntry), reactor];
     bed.host = await LocalHost.start({ clock: bed.clock, plugins, uring, count });
     bed.bdevs = new BdevRegistry(bed.host);
+    registerSchema(...(control.methods ?? []));
     await control.setup({ host: bed.host, bdevs: bed.bdevs, rpc: bed.rpc });
     return bed;
   }

@@ -6,3 +6,4 @@ export * from './message-ring.ts';
 export * from './random.ts';
 export * from './regions.ts';
 export * from './shared-memory.ts';
+export * from './type-script.ts';

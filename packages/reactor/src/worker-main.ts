@@ -63,6 +63,19 @@ function pin(data: ReactorWorkerData): string {
   }
 }
 
+/** Loads a plugin's half for reactors. Rejects with an Error that names its file. */
+async function load(url: string): Promise<ReactorPlugin> {
+  let plugin: ReactorPlugin | undefined;
+  try {
+    plugin = ((await import(url)) as { default?: ReactorPlugin }).default;
+  } catch (error) {
+    throw new Error(`${url} cannot be loaded: ${error instanceof Error ? error.stack : error}`);
+  }
+  if (typeof plugin?.start !== 'function')
+    throw new Error(`${url} is no reactor half: it has no default export with name and start`);
+  return plugin;
+}
+
 async function main(): Promise<void> {
   const data = workerData as ReactorWorkerData;
   adoptLogState(data.log);
@@ -102,8 +115,7 @@ async function main(): Promise<void> {
     nextThreadId: () => Atomics.add(threadIds, 0, 1) + 1,
   });
   const loop = new NodeLoop(reactor, data.mode, states[data.index]!);
-  const modules = await Promise.all(data.plugins.map((url) => import(url)));
-  const plugins = modules.map((module: { default: ReactorPlugin }) => module.default);
+  const plugins = await Promise.all(data.plugins.map(load));
   if (data.index === 0) reactor.createThread('app_thread');
   await startServices(reactor, plugins, {
     // "<pid>/task/<tid>": the calling thread's, with or without the addon

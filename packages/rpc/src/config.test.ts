@@ -1,3 +1,5 @@
+import { methods as mallocMethods } from '@spdk-ts/bdev-malloc/schema';
+import { registerSchema } from '@spdk-ts/rpc-schema';
 import { describe, expect, it } from 'vitest';
 import {
   type ConfigEntry,
@@ -12,6 +14,8 @@ import { errnoError } from './errors.ts';
 import { parseJsonWithComments } from './json-comments.ts';
 import { connectLocal } from './local-client.ts';
 import { RpcServer } from './server.ts';
+
+registerSchema(...mallocMethods);
 
 /** A small application: options that can be set before the start, and malloc bdevs. */
 function application() {

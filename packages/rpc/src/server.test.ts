@@ -1,8 +1,11 @@
-import { defineMethod, optional, required, t } from '@spdk-ts/rpc-schema';
+import { methods as mallocMethods } from '@spdk-ts/bdev-malloc/schema';
+import { defineMethod, optional, registerSchema, required, t } from '@spdk-ts/rpc-schema';
 import { describe, expect, it } from 'vitest';
 import { errnoError, RpcError, stateMessage } from './errors.ts';
 import { parseMessage } from './message.ts';
 import { type RpcConnection, RpcServer, type RpcServerOptions } from './server.ts';
+
+registerSchema(...mallocMethods);
 
 const connection: RpcConnection = { id: 1, transport: 'unix', onClose: () => () => {} };
 
@@ -77,8 +80,8 @@ describe('RpcServer', () => {
 
   it('tells methods it does not have from methods nobody has', async () => {
     const server = makeServer();
-    expect(await ask(server, '{"method":"bdev_null_create","id":1}')).toEqual(
-      failure(-32601, expect.stringMatching(/^Method not found: bdev_null_create exists, but nothing/)),
+    expect(await ask(server, '{"method":"bdev_get_bdevs","id":1}')).toEqual(
+      failure(-32601, expect.stringMatching(/^Method not found: bdev_get_bdevs exists, but nothing/)),
     );
     expect(await ask(server, '{"method":"log_get_levle","id":1}')).toEqual(
       failure(-32601, expect.stringContaining('did you mean log_get_level?')),

@@ -3,11 +3,15 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { methods as mallocMethods } from '@spdk-ts/bdev-malloc/schema';
+import { registerSchema } from '@spdk-ts/rpc-schema';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RpcConnectionError } from './client.ts';
 import { RpcServer } from './server.ts';
 import { connectUnix } from './stream-client.ts';
 import { listenUnix, type UnixListener } from './unix-listener.ts';
+
+registerSchema(...mallocMethods);
 
 let directory: string;
 let path: string;

@@ -40,6 +40,35 @@ export const coreMethods = [
     resultText: 'Method names.',
   }),
   define({
+    name: 'spdk_ts_get_schema',
+    text:
+      'Describes the methods this server answers, those of plugins included, as `rpc.ts` makes commands of them: ' +
+      'types, defaults, texts. Conversions that the command line does for some (such as MiB to blocks) are left out.',
+    state: 'both',
+    own: true,
+    params: {
+      method: optional(
+        t.string,
+        'Describe this method only; the answer is empty if there is none of that name.',
+        {
+          cli: positional,
+        },
+      ),
+    },
+    result: t.array(
+      t.open({
+        name: required(t.string, 'Name of the method.'),
+        family: required(t.string, 'Module or part of the framework that it belongs to.'),
+        text: required(t.string, 'What it does.'),
+        params: required(
+          t.map(t.any),
+          'Parameters by name: `type`, `required`, `text`, and what else is known.',
+        ),
+        result: required(t.any, 'Type of the result.'),
+      }),
+    ),
+  }),
+  define({
     name: 'spdk_kill_instance',
     text: 'Sends a signal to the application. The answer may be lost when the signal ends it.',
     params: {

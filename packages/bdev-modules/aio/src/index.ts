@@ -10,6 +10,7 @@ import {
 import { closeFileBdev, createFileBdev, rescanFileBdev } from '@spdk-ts/file-io';
 import { native, nativeUnavailable } from '@spdk-ts/native';
 import type { AioContext } from './context.ts';
+import { methods } from './schema.ts';
 
 const MODULE = 'aio';
 
@@ -63,7 +64,15 @@ function config(description: BdevDescription): { method: string; params: Record<
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
+  capabilities() {
+    const unavailable = aioUnavailable();
+    return [
+      { name: 'kernel_aio', unavailable },
+      { name: 'bdev_aio', unavailable },
+    ];
+  },
   setup({ bdevs, rpc }: BdevPluginContext) {
     bdevs.registerModule({
       name: MODULE,

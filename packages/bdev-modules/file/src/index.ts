@@ -14,6 +14,7 @@ import {
   findFileBdev,
   setFileBytes,
 } from '@spdk-ts/file-io';
+import { methods } from './schema.ts';
 
 const MODULE = 'file';
 const MIB = 1024 * 1024;
@@ -69,7 +70,9 @@ function config(description: BdevDescription): { method: string; params: Record<
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
+  capabilities: () => [{ name: 'bdev_file', unavailable: '' }],
   setup({ bdevs, rpc }: BdevPluginContext) {
     bdevs.registerModule({
       name: MODULE,

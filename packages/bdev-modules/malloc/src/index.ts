@@ -14,6 +14,7 @@ import {
 } from '@spdk-ts/bdev';
 import { allocateSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import { type MallocContext, SEGMENT_BYTES, type Segment } from './context.ts';
+import { methods } from './schema.ts';
 
 const MODULE = 'malloc';
 const MIB = 1024 * 1024;
@@ -173,6 +174,7 @@ function cut(segments: readonly Segment[], bytes: number): Segment[] {
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     const module = new MallocModule(bdevs);

@@ -2,6 +2,7 @@ import { BdevRegistry, bdevReactorEntry, IoStatus, ioStatJson } from '@spdk-ts/b
 import control from '@spdk-ts/bdev-malloc';
 import { WorkerHost } from '@spdk-ts/reactor';
 import { RpcServer } from '@spdk-ts/rpc';
+import { registerSchema } from '@spdk-ts/rpc-schema';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const driver = new URL('../../test/driver.mjs', import.meta.url).href;
@@ -22,6 +23,7 @@ describe('a malloc bdev on two workers', () => {
     });
     bdevs = new BdevRegistry(host);
     const rpc = new RpcServer();
+    registerSchema(...control.methods!);
     await control.setup({ host, bdevs, rpc });
     await rpc.call('bdev_malloc_create', { name: 'M', block_size: 512, num_blocks: 4096 });
     id = bdevs.get('M')!.id;

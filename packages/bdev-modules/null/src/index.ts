@@ -11,6 +11,7 @@ import {
   ioTypeMask,
 } from '@spdk-ts/bdev';
 import type { NullContext } from './context.ts';
+import { methods } from './schema.ts';
 
 const MODULE = 'null';
 const MIB = 1024 * 1024;
@@ -95,6 +96,7 @@ async function resize(bdevs: BdevRegistry, name: string, new_size: number): Prom
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     bdevs.registerModule({ name: MODULE, destroy: () => {}, config });

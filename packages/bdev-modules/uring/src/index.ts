@@ -9,6 +9,7 @@ import {
 import { closeFileBdev, createFileBdev, rescanFileBdev } from '@spdk-ts/file-io';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { UringContext } from './context.ts';
+import { methods } from './schema.ts';
 
 const MODULE = 'uring';
 
@@ -21,15 +22,20 @@ interface CreateParams {
   readonly uuid?: string;
 }
 
+/** Why a reactor has no io_uring; empty if all have one. */
+async function uringUnavailable(host: ReactorHost): Promise<string> {
+  const reasons = (await host.broadcast('reactor', 'uringUnavailable')) as string[];
+  return reasons.find((reason) => reason !== '') ?? '';
+}
+
 async function create(
   host: ReactorHost,
   bdevs: BdevRegistry,
   params: CreateParams,
 ): Promise<BdevDescription> {
   const { name, filename, block_size, readonly = false, io_poll = false, uuid } = params;
-  const reasons = (await host.broadcast('reactor', 'uringUnavailable')) as string[];
-  const why = reasons.find((reason) => reason !== '');
-  if (why !== undefined)
+  const why = await uringUnavailable(host);
+  if (why !== '')
     throw new BdevError(
       Errno.ENOTSUP,
       `bdev ${name} needs io_uring, which the reactors do not have (${why}); use bdev_file_create, which does without`,
@@ -50,7 +56,11 @@ function config(description: BdevDescription): { method: string; params: Record<
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
+  async capabilities(host) {
+    return [{ name: 'bdev_uring', unavailable: await uringUnavailable(host) }];
+  },
   setup({ host, bdevs, rpc }: BdevPluginContext) {
     bdevs.registerModule({
       name: MODULE,

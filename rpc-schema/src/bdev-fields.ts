@@ -1,0 +1,99 @@
+import { hidden, option, optional, positional, required, set, t } from './types.ts';
+
+/*
+ * Parameters that many bdev modules' methods have in common, so that they are spelled and explained alike. For the
+ * schemas of modules; a module with other needs describes its own.
+ */
+
+const mib = 1024 * 1024;
+
+export const bdevFields = {
+  /** Required name of a bdev of some kind, positional. */
+  name: (kind: string) => required(t.string, `Name of the ${kind} bdev.`, { cli: positional }),
+  /** Size in MiB, which exists on the command line only: see {@link blocksOfMib}. */
+  totalSize: (text: string) => ({
+    total_size: required(t.number, text, { unit: 'MiB', cli: positional }),
+  }),
+  newSize: required(t.u64, 'New size.', { unit: 'MiB', cli: positional }),
+  uuid: optional(t.uuid, 'Identity of the bdev; keep it the same over restarts.', {
+    default: 'random',
+    cli: option('-u, --uuid'),
+  }),
+  blockSize: required(t.u32, 'Data in a block: a power of two from 512 to 65536.', {
+    unit: 'bytes',
+    cli: positional,
+  }),
+  numBlocks: required(t.u64, 'Number of blocks.', { cli: hidden }),
+  physicalBlockSize: optional(t.u32, 'Size within which a write is atomic.', {
+    unit: 'bytes',
+    default: 'block_size',
+    cli: option('-p, --physical-block-size'),
+  }),
+  mdSize: optional(t.u32, 'Metadata of a block.', {
+    unit: 'bytes',
+    default: '0',
+    cli: option('-m, --md-size'),
+  }),
+  difType: optional(t.i32, 'Protection information: 0 none, 1 to 3 the types of NVMe; needs md_size.', {
+    default: '0',
+    cli: option('-t, --dif-type'),
+  }),
+  difIsHead: optional(t.bool, 'Protection information comes first in the metadata.', {
+    default: 'false',
+    cli: set('-d, --dif-is-head-of-md'),
+  }),
+  difFormat: optional(t.u32, 'Guard of 16 (0), 32 (1) or 64 (2) bits.', {
+    default: '0',
+    cli: option('-f, --dif-pi-format'),
+  }),
+};
+
+/** Parameters of bdevs that are made of a file or a block device. */
+export const fileBdevFields = {
+  filename: required(t.string, 'Path of the file or block device.', { cli: positional }),
+  block_size: optional(
+    t.u32,
+    'Data in a block: a power of two from 512 to 65536. A regular file needs it; a block device has its own.',
+    { unit: 'bytes', default: "the block device's", cli: positional },
+  ),
+  uuid: optional(t.uuid, 'Identity of the bdev.', {
+    default: "made of the file's path: the same over restarts",
+    cli: option('-u, --uuid'),
+  }),
+  readonly: optional(t.bool, 'Refuse writes.', { default: 'false', cli: set('-r, --readonly') }),
+};
+
+const noDevice = [-19, 'No such bdev of this module.'] as const;
+const exists = [-17, 'There is a bdev of that name or UUID.'] as const;
+
+/** Errors that these methods have in common. */
+export const bdevErrors = {
+  noDevice,
+  exists,
+  onFile: [
+    exists,
+    [-2, 'The file does not exist.'],
+    [-13, 'The file may not be opened.'],
+    [-16, 'Another process or bdev uses the file.'],
+    [-22, 'A size that cannot be, or no block_size for a regular file.'],
+  ],
+  rescan: [
+    noDevice,
+    [-16, 'The file has become smaller while the bdev is open.'],
+    [-22, 'The file has less than one block.'],
+  ],
+} as const;
+
+/**
+ * For `cli.toParams`: `total_size` in MiB and `block_size` on the command line are `num_blocks` on the wire. Throws an
+ * Error for the user if that is not at least one block.
+ */
+export function blocksOfMib({ total_size, ...rest }: Record<string, unknown>): Record<string, unknown> {
+  const blockSize = rest['block_size'] as number;
+  if (!(blockSize > 0)) throw new Error(`block_size is ${blockSize}; give a number of bytes such as 512`);
+  const blocks = Math.floor(((total_size as number) * mib) / blockSize);
+  if (!(blocks > 0)) {
+    throw new Error(`total_size is ${total_size} MiB; give at least one block of ${blockSize} bytes`);
+  }
+  return { ...rest, num_blocks: blocks };
+}
