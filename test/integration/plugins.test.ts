@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadPlugin } from '@spdk-ts/app';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AppProcess, cleanUp, programs, run, runIn, temporaryDirectory } from './app-process.ts';
+import { AppProcess, cleanUp, client, programs, run, runIn, temporaryDirectory } from './app-process.ts';
 
 const workspace = fileURLToPath(new URL('../../node_modules/@spdk-ts', import.meta.url));
 
@@ -98,11 +98,11 @@ describe('--plugin', () => {
     );
     expect((await rpc('bdev_hole_create')).stderr).toContain("missing required argument 'name'");
     expect((await rpc('bdev_hole_crate', 'x')).stderr).toContain("unknown command 'bdev_hole_crate'");
-    const [bdev] = JSON.parse((await rpc('bdev_get_bdevs')).stdout);
+    const connected = await client(socket);
+    const [bdev] = await connected.call('bdev_get_bdevs');
     expect(bdev).toMatchObject({ name: 'Hole0', block_size: 4096, product_name: 'Hole' });
-    const schemas = JSON.parse((await rpc('spdk_ts_get_schema')).stdout) as { name: string }[];
-    const names = JSON.parse((await rpc('rpc_get_methods')).stdout);
-    expect(schemas.map(({ name }) => name)).toEqual(names);
+    const schemas = await connected.call('spdk_ts_get_schema');
+    expect(schemas.map(({ name }) => name)).toEqual(await connected.call('rpc_get_methods'));
     // What travels without its conversion still can be spelled.
     const malloc = schemas.find(({ name }) => name === 'bdev_malloc_create');
     expect(malloc).toMatchObject({ params: { num_blocks: { required: true } }, cli: {} });

@@ -43,6 +43,18 @@ describe("the example's RAM disk", () => {
     expect(stdout).toContain('(Core Mask 0x2, workload: verify');
   });
 
+  it('is TypeScript where Node.js loads it, and says where it does not', async () => {
+    const path = join(folder, 'zeroes.ts');
+    const read =
+      'read: ({ pieces }: { pieces: Uint8Array[] }): void => pieces.forEach((piece) => void piece.fill(0))';
+    writeFileSync(path, `export default { open: () => ({ ${read} }) };`);
+    const made = target.rpc('bdev_script_create', { name: 'Typed', path, block_size: 512, num_blocks: 8 });
+    if ((process.features as { typescript?: unknown }).typescript) {
+      expect(await made).toBe('Typed');
+      await target.rpc('bdev_script_delete', { name: 'Typed' });
+    } else await expect(made).rejects.toThrow('use Node.js 22.18 or newer, or compile it');
+  });
+
   it('shows its fault to a host, and is changed while it serves', async () => {
     const path = join(folder, 'ram-disk.mjs');
     const source = readFileSync(example, 'utf8');

@@ -111,7 +111,7 @@ export class ScriptBdevs {
     if (why !== '') throw new BdevError(Errno.EINVAL, why);
     const key = ++this.keys;
     const options: ScriptOptions = { name, block_size, num_blocks, params };
-    const io_types = await this.open(key, path, options);
+    const io_types = await this.open(key, path, source, options);
     const state: ScriptState = {
       ...{ key, name, path, params, watch, source, version: 1, reload_error: '' },
       reloading: Promise.resolve(),
@@ -134,18 +134,24 @@ export class ScriptBdevs {
   }
 
   /** Opens the script on every reactor. Resolves with the I/O types that it has functions for. */
-  private async open(key: number, path: string, options: ScriptOptions): Promise<number> {
+  private async open(key: number, path: string, source: string, options: ScriptOptions): Promise<number> {
     try {
       const inspect: InspectParams = { url: this.newUrl(path), options };
       const memory = allocate((await this.host.call(0, SERVICE, 'inspect', inspect)) as number);
       const params: OpenParams = { ...inspect, key, memory };
       const masks = (await this.all('open', params)) as number[];
+      this.checkUnchanged(path, source);
       return masks.reduce((all, mask) => all & mask, masks[0]!);
     } catch (error) {
       await this.all('close', { key });
       if (error instanceof BdevError) throw error;
       throw new BdevError(Errno.EINVAL, `script ${path}: ${message(error)}`);
     }
+  }
+
+  /** Each reactor reads the file by itself: all must have got the same. */
+  private checkUnchanged(path: string, source: string): void {
+    if (readSource(path) !== source) throw new Error('it was changed while it was loaded; try again');
   }
 
   private watch(state: ScriptState): void {
@@ -184,11 +190,12 @@ export class ScriptBdevs {
 
   private async reloadNow(state: ScriptState): Promise<void> {
     const { key, name, path } = state;
+    if (!this.states.has(key)) throw new BdevError(Errno.ENODEV, `bdev ${name} is gone`);
     try {
       const source = readSource(path);
       state.source = source;
       await this.all('load', { key, url: this.newUrl(path) });
-      if (readSource(path) !== source) throw new Error('it was changed while it was loaded');
+      this.checkUnchanged(path, source);
       await this.takeOver(key);
       state.version++;
       state.reload_error = '';
