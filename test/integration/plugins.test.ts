@@ -79,7 +79,8 @@ beforeAll(() => {
 });
 afterAll(cleanUp);
 
-describe('--plugin', () => {
+// Each starts several processes, which take their time on a busy machine.
+describe('--plugin', { timeout: 120_000 }, () => {
   it('loads a package by its name, and rpc.ts has its commands', async () => {
     const socket = join(folder, 'name.sock');
     const target = new AppProcess(

@@ -81,7 +81,7 @@ describe("the example's RAM disk", () => {
     const state = async () => (await target.rpc('bdev_get_bdevs'))[0].driver_specific.script;
     const until = async (condition: (state: { version: number; reload_error: string }) => boolean) => {
       for (let i = 0; !condition(await state()); i++) {
-        if (i > 500) throw new Error(`the state stays ${JSON.stringify(await state())}`);
+        if (i > 2000) throw new Error(`the state stays ${JSON.stringify(await state())}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     };
