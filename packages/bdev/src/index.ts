@@ -30,15 +30,15 @@ export type {
 } from './module.ts';
 export { checkBlockSize, checkNumber, uuidOf } from './naming-control.ts';
 export { type BdevOptions, defaultBdevOptions, ZERO_BYTES } from './options.ts';
-export type { QueueDepthStat } from './queue-depth.ts';
-export type { LbaRangeLock } from './range-lock.ts';
-export { type RateLimits, rateLimitNames } from './rate-limits.ts';
 export {
   BDEV_PLUGIN_API,
   type BdevControlPlugin,
   type BdevPluginContext,
   type ModuleCapability,
 } from './plugin-control.ts';
+export type { QueueDepthStat } from './queue-depth.ts';
+export type { LbaRangeLock } from './range-lock.ts';
+export { type RateLimits, rateLimitNames } from './rate-limits.ts';
 export { type BdevNotification, BdevRegistry, type ConfigCall } from './registry-control.ts';
 export { type RpcRegistrar, registerBdevRpcs } from './rpc-control.ts';
 export type { BdevIoWaiter } from './thread-context.ts';
