@@ -90,7 +90,7 @@ const probe = run(process.execPath, ['-e', `require(${JSON.stringify(env.SPDK_TS
 if (probe.status !== 0) fail(`the addon cannot be loaded:\n${probe.stderr}`);
 
 const suites = [
-  ...['native', 'env', 'reactor', 'sock', 'bdev'].map((name) => `packages/${name}/`),
+  ...['native', 'env', 'dif', 'reactor', 'sock', 'bdev'].map((name) => `packages/${name}/`),
   'packages/bdev-modules/',
   // Other suites of the target run the same C code; any can be named instead.
   ...['nvmf-tcp-io', 'nvmf-tcp-memory', 'tiny-ring'].map((name) => `test/integration/${name}`),

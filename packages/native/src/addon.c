@@ -133,6 +133,7 @@ NAPI_MODULE_INIT() {
   define_unix(env, exports);
   define_probe(env, exports);
   define_crc32c(env, exports);
+  define_guard_crc(env, exports);
   define_batch(env, exports);
   return exports;
 }

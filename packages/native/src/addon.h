@@ -55,6 +55,7 @@ void define_probe(napi_env env, napi_value exports);
 void define_tcp_info(napi_env env, napi_value exports);
 void define_unix(napi_env env, napi_value exports);
 void define_crc32c(napi_env env, napi_value exports);
+void define_guard_crc(napi_env env, napi_value exports);
 void define_batch(napi_env env, napi_value exports);
 
 // CRC32C (Castagnoli, RFC 3720): continues from `crc`, already inverted as the algorithm keeps it between blocks.

@@ -181,6 +181,10 @@ export interface Native {
   crc32cPaths(): string[];
   /** {@link crc32c} by one of them. */
   crc32cBy(path: string, bytes: Uint8Array, start: number, end: number, crc: number): number;
+  /** CRC-16 T10DIF of bytes[start … end), continued from `crc` (0 at first). */
+  crc16T10dif(bytes: Uint8Array, start: number, end: number, crc: number): number;
+  /** CRC-64 NVMe of bytes[start … end): continues `crc`, its lower and its upper half (0 at first), in place. */
+  crc64Nvme(crc: Uint32Array, bytes: Uint8Array, start: number, end: number): void;
 }
 
 const loaded = loadAddon();

@@ -173,6 +173,10 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     refuses: (value) => !usable(value),
   };
   const range = [integer(0, SAFE, () => pick(32)), integer(0, SAFE, () => 32 + pick(32))];
+  const twoWords: Parameter = {
+    right: () => new Uint32Array(2),
+    refuses: (value) => !usable(value) || !(value instanceof Uint32Array) || value.length !== 2,
+  };
   const option = text(32, 'noDelay', 'quickAck', 'userTimeout_ms', 'sendBuffer', 'receiveBuffer', 'priority');
   return {
     pinThread: [integer(0, 1023, () => 0)],
@@ -243,6 +247,8 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     ],
     crc32c: [bytes, ...range, small(UINT32)],
     crc32cPaths: [],
+    crc16T10dif: [bytes, ...range, integer(0, 65_535, () => pick(65_536))],
+    crc64Nvme: [twoWords, bytes, ...range],
     crc32cBy: [text(16, 'table', 'instruction', 'none'), bytes, ...range, small(UINT32)],
   };
 }
