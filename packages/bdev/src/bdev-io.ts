@@ -1,4 +1,6 @@
+import { DifType } from '@spdk-ts/dif';
 import type { BdevChannel } from './channel.ts';
+import type { BdevDescription } from './description.ts';
 import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { IoVec } from './iovec.ts';
@@ -105,6 +107,19 @@ export class BdevIo {
   zcopy_refused = false;
   /** SEEK_DATA, SEEK_HOLE: the block found, or -1 if there is none. */
   seek_offset_blocks = -1;
+  /**
+   * Separate metadata: their place, md_size bytes for each block, or region -1 for none: a read leaves them out, a write
+   * makes new ones (zeroes, and protection information). This and what follows is for bdevs with metadata only.
+   */
+  md_region = -1;
+  md_offset = 0;
+  /** Checks of protection information that the module leaves out: a set of DifCheck bits. */
+  dif_exclude = 0;
+  /** Reference tag of the first block; -1: its address (type 3: 0). */
+  dif_ref_tag = -1;
+  /** The application tag that a block must have, in the bits of the mask. */
+  dif_app_tag = 0;
+  dif_app_tag_mask = 0;
 
   constructor(index: number) {
     this.index = index;
@@ -128,6 +143,30 @@ export class BdevIo {
     this.sct = sct;
     this.sc = sc;
     this.channel!.completed(this, sct === 0 && sc === 0 ? IoStatus.SUCCESS : IoStatus.NVME_ERROR);
+  }
+
+  /**
+   * Takes over what concerns metadata from an I/O of which this is a part, or the whole, at the same addresses. `skip`:
+   * blocks from its first. For bdevs with metadata.
+   */
+  takeMetadata(from: BdevIo, skip: number, { md_size, md_interleave, dif_type }: BdevDescription): void {
+    const counts_up = from.dif_ref_tag >= 0 && dif_type !== DifType.TYPE_3;
+    this.md_region = from.md_region;
+    this.md_offset = from.md_offset + (md_interleave ? 0 : skip * md_size);
+    this.dif_exclude = from.dif_exclude;
+    this.dif_ref_tag = counts_up ? from.dif_ref_tag + skip : from.dif_ref_tag;
+    this.dif_app_tag = from.dif_app_tag;
+    this.dif_app_tag_mask = from.dif_app_tag_mask;
+  }
+
+  /** For channels of bdevs with metadata: forgets what the last use left of them. */
+  clearMetadata(): void {
+    this.md_region = -1;
+    this.md_offset = 0;
+    this.dif_exclude = 0;
+    this.dif_ref_tag = -1;
+    this.dif_app_tag = 0;
+    this.dif_app_tag_mask = 0;
   }
 
   /** For owners: gives a completed I/O back to its pool, with the buffer that the layer lent it. */

@@ -4,11 +4,14 @@ import { BdevChannel } from './channel.ts';
 import type { BdevDescription } from './description.ts';
 import { BdevDevice, type DeviceParts } from './device.ts';
 import { BdevError } from './errors.ts';
+import { HiddenMetadataInstance } from './hidden-metadata.ts';
 import type { HistogramOptions } from './histogram.ts';
 import type { StatResetMode } from './io-stat.ts';
 import { Errno } from './io-status.ts';
 import type { TimeoutMessage } from './io-watch-control.ts';
 import { Memory } from './memory.ts';
+import { hideMetadata } from './metadata.ts';
+import { MetadataChannel } from './metadata-channel.ts';
 import type { BdevReactorModule } from './module.ts';
 import { type BdevConfiguration, defaultBdevOptions, ZERO_BYTES } from './options.ts';
 import type { QueueDepthMessage } from './queue-depth.ts';
@@ -57,16 +60,28 @@ export class BdevService implements DeviceParts {
   }
 
   /**
-   * The thread's channel of a bdev: a new reference, given back with {@link BdevChannel.put}. Throws BdevError
-   * ENODEV if there is no such bdev, or it is being removed.
+   * The thread's channel of a bdev: a new reference, given back with {@link BdevChannel.put}. With `hide_metadata` the
+   * bdev is one without metadata, which the layer makes and checks. Throws BdevError ENODEV if there is no such bdev,
+   * or it is being removed.
    */
-  getChannel(bdevId: number, thread: Thread): BdevChannel {
+  getChannel(bdevId: number, thread: Thread, hide_metadata = false): BdevChannel {
     const device = this.devices.get(bdevId);
     if (device === undefined || device.removed)
       throw new BdevError(Errno.ENODEV, `bdev ${bdevId} does not exist on reactor ${this.reactor.index}`);
-    const held = thread.getIoChannel(device.ioDevice);
+    const hides = hide_metadata && device.description.md_size > 0;
+    const held = thread.getIoChannel((hides ? this.hidden(device) : device).ioDevice);
     held.context.hold(held);
     return held.context;
+  }
+
+  private hidden(device: BdevDevice): BdevDevice {
+    const hidden = device.hidden;
+    if (hidden !== null) return hidden;
+    const { description } = device;
+    const instance = new HiddenMetadataInstance((thread) => this.getChannel(description.id, thread));
+    const made = new BdevDevice(hideMetadata(description), instance, this);
+    device.hide(made);
+    return made;
   }
 
   /** The description of a bdev as this reactor knows it. */
@@ -81,7 +96,9 @@ export class BdevService implements DeviceParts {
     this.contexts.set(thread, context);
     context.channels++;
     try {
-      return new BdevChannel(device, thread, context);
+      return device.description.md_size > 0
+        ? new MetadataChannel(device, thread, context)
+        : new BdevChannel(device, thread, context);
     } catch (error) {
       this.releaseContext(thread);
       throw error;
@@ -141,7 +158,7 @@ export class BdevService implements DeviceParts {
   private async remove(id: number): Promise<void> {
     const device = this.devices.get(id);
     if (device === undefined) return;
-    await device.remove();
+    await Promise.all([device.hidden?.remove(), device.remove()]);
     this.devices.delete(id);
     device.instance.destroy?.();
     this.memory.trim();

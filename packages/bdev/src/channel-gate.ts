@@ -11,6 +11,8 @@ export const Gate = {
   LOCKED: 16,
   /** The bdev has rate limits. */
   QOS: 32,
+  /** Metadata are separate: always. */
+  METADATA: 64,
 } as const;
 
 /** Why a channel's completion takes the long way: bits of its `after`. */

@@ -11,6 +11,7 @@ import type { Histogram } from './histogram.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
 import { IoType, MODIFYING_TYPES } from './io-type.ts';
+import { MetadataEmulation } from './metadata-emulation.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
 import { QosQueue } from './qos-queue.ts';
@@ -19,6 +20,14 @@ import { RangeQueue } from './range-queue.ts';
 import type { RateLimiter } from './rate-limits.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
 import { Zcopies } from './zcopy.ts';
+
+/** What carries an I/O out that the module cannot. */
+function workFor(channel: BdevChannel, io: BdevIo): IoWork & { start(): void } {
+  if (io.type === IoType.COMPARE_AND_WRITE) return new CompareAndWrite(channel, io);
+  const moves_data = io.type !== IoType.UNMAP;
+  if (moves_data && channel.device.description.md_size > 0) return new MetadataEmulation(channel, io);
+  return new Emulation(channel, io);
+}
 
 /**
  * One logical thread's way to one bdev: checks, counts, queues, and hands I/O to the module's channel. Everything
@@ -79,6 +88,7 @@ export class BdevChannel extends ChannelCalls {
     this.data = new DataRule(thread.reactor, description);
     this.zcopies = new Zcopies(this);
     if (this.data.limits.limited) this.gate |= Gate.LIMITED;
+    if (this.data.separate_md > 0) this.gate |= Gate.METADATA;
     if (device.locks.length > 0) this.gate |= Gate.LOCKED;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
@@ -307,8 +317,7 @@ export class BdevChannel extends ChannelCalls {
       this.finishUnstarted(io, IoStatus.SUCCESS);
       return;
     }
-    const work =
-      io.type === IoType.COMPARE_AND_WRITE ? new CompareAndWrite(this, io) : new Emulation(this, io);
+    const work = workFor(this, io);
     this.beginWork(io, work);
     work.start();
   }

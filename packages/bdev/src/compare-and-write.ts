@@ -54,10 +54,19 @@ export class CompareAndWrite implements BdevIoOwner, IoWork {
     io.length = io.num_blocks * this.channel.block_size;
     io.iovs = iovs;
     io.fua = this.parent.fua;
+    this.withoutPlaceOfMetadata(io);
     const result = this.channel.submit(io);
     if (result === 0) return;
     this.channel.giveSpare(io);
     this.end(result === Errno.ENODEV ? IoStatus.ABORTED : IoStatus.FAILED);
+  }
+
+  /** Its two data would need two places for separate metadata: those are not compared, and made anew. */
+  private withoutPlaceOfMetadata(io: BdevIo): void {
+    const { description } = this.channel.device;
+    if (description.md_size === 0) return;
+    io.takeMetadata(this.parent, 0, description);
+    io.md_region = -1;
   }
 
   bdevIoDone(io: BdevIo): void {

@@ -19,6 +19,8 @@ export class DataRule {
   private readonly mask: number;
   private readonly in_place: boolean;
   private readonly acwu: number;
+  /** Bytes of a block's metadata where they are separate, else 0. */
+  readonly separate_md: number;
 
   constructor(reactor: Reactor, description: BdevDescription) {
     this.limits = new SplitRule(description);
@@ -28,6 +30,7 @@ export class DataRule {
     this.mask = 2 ** description.required_alignment - 1;
     this.in_place = description.reads_in_place;
     this.acwu = description.acwu;
+    this.separate_md = description.md_interleave ? 0 : description.md_size;
   }
 
   /** A read that leaves the place of its data to the layer or the module. */
@@ -41,6 +44,7 @@ export class DataRule {
     const bytes = io.num_blocks * this.block_size;
     if (io.type === IoType.ZCOPY) return bytes > 0;
     if (((WITH_DATA | WITH_TWO) & type) === 0) return true;
+    if (!this.acceptsMetadata(io)) return false;
     const most = this.buffers.max_bytes;
     if (this.wantsPlace(io)) return bytes <= most || (this.in_place && !this.splits(io));
     if (io.iovs === null && io.length !== bytes) return false;
@@ -51,6 +55,11 @@ export class DataRule {
         placeValid(this.regions, io.write_region, io.write_offset, io.write_iovs, bytes)
       );
     return bytes <= most || this.limits.unit(io.type) * this.block_size <= most || !this.bounces(io);
+  }
+
+  private acceptsMetadata(io: BdevIo): boolean {
+    if (this.separate_md === 0 || io.md_region < 0) return true;
+    return this.regions.contains(io.md_region, io.md_offset, io.num_blocks * this.separate_md);
   }
 
   /** True if a write is whole write units. */

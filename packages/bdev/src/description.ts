@@ -13,7 +13,7 @@ export interface BdevDescription extends BdevLimits {
   readonly aliases: readonly string[];
   readonly product_name: string;
   readonly uuid: string;
-  /** Bytes of a block, a power of two from 512 to 65536 (metadata not counted unless interleaved). */
+  /** Bytes of a block: data, a power of two from 512 to 65536, and the metadata where they are interleaved. */
   readonly block_size: number;
   readonly num_blocks: number;
   /** Bit mask of the I/O types that the module does itself (see {@link ioTypeMask}). */
@@ -29,9 +29,20 @@ export interface BdevDescription extends BdevLimits {
   /** Blocks at whose multiples I/O is best split; 0: none. */
   readonly optimal_io_boundary: number;
   readonly physical_block_size: number;
+  /** Bytes of metadata of a block; 0: none. */
   readonly md_size: number;
+  /** Metadata follow their block in the data. If not, they have a place of their own: {@link BdevIo.md_region}. */
   readonly md_interleave: boolean;
+  /** Protection information in the metadata: 0, or type 1 to 3. */
   readonly dif_type: number;
+  /** It is the first bytes of the metadata, not the last. */
+  readonly dif_is_head_of_md: boolean;
+  /** What the module checks unless an I/O excludes it: a set of DifCheck bits. */
+  readonly dif_check_types: number;
+  /** Guards of 16 (0), 32 (1) or 64 (2) bits. */
+  readonly dif_pi_format: number;
+  /** This is how one sees it who has it open with hidden metadata, and so is to get its channel. */
+  readonly hides_metadata: boolean;
   /**
    * The module answers a read that brings no buffer with a place in its own memory: region and offset of the I/O,
    * or, if the data are in several pieces there, its iovs. Valid until the I/O is freed.
@@ -69,6 +80,9 @@ export interface BdevSpec extends Partial<BdevLimits> {
   readonly md_size?: number;
   readonly md_interleave?: boolean;
   readonly dif_type?: number;
+  readonly dif_is_head_of_md?: boolean;
+  readonly dif_check_types?: number;
+  readonly dif_pi_format?: number;
   readonly reads_in_place?: boolean;
   readonly writes_at_once?: boolean;
   readonly reset_io_drain_timeout?: number;

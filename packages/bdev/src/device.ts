@@ -10,6 +10,7 @@ import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { LateIo, TimeoutMessage } from './io-watch-control.ts';
 import type { Memory } from './memory.ts';
+import { hideMetadata } from './metadata.ts';
 import type { BdevInstance } from './module.ts';
 import { type QueueDepthMessage, QueueDepthSamples } from './queue-depth.ts';
 import { RangeLock, type RangeLockDescription, type RangeLockHolder } from './range-lock.ts';
@@ -44,6 +45,10 @@ export class BdevDevice implements BdevIoOwner {
   readonly zeroRegion: number;
   frozen = false;
   removed = false;
+  /** The same device as one without metadata, for those who have it open so. */
+  hidden: BdevDevice | null = null;
+  /** Of such a device: the one that it hides the metadata of. */
+  private shown: BdevDevice | null = null;
   private channels: BdevChannel[] = [];
   private readonly gone = newIoStat();
   private histogramOptions: HistogramOptions | null = null;
@@ -109,12 +114,24 @@ export class BdevDevice implements BdevIoOwner {
     if (!shrinks) this.instance.update?.(description);
     for (const channel of this.channels) channel.num_blocks = description.num_blocks;
     if (shrinks) this.instance.update?.(description);
+    this.hidden?.update(hideMetadata(description));
+  }
+
+  /** `device` is this one with its metadata hidden: what holds for the one holds for the other. */
+  hide(device: BdevDevice): void {
+    this.hidden = device;
+    device.shown = this;
+    device.frozen = this.frozen;
+    device.locks = this.locks;
+    for (const [watcher, ticks] of this.timeouts)
+      device.watchLate({ watcher, timeout_us: ticks / TICKS_PER_US });
   }
 
   /** New I/O is refused from now on, and queued I/O aborted. */
   retire(): void {
     this.removed = true;
     for (const channel of this.channels) channel.retire();
+    this.hidden?.retire();
   }
 
   /** Resolves when the last channel has been put. */
@@ -128,11 +145,13 @@ export class BdevDevice implements BdevIoOwner {
   freeze(): void {
     this.frozen = true;
     for (const channel of this.channels) channel.freeze();
+    this.hidden?.freeze();
   }
 
   unfreeze(): void {
     this.frozen = false;
     for (const channel of this.channels) channel.unfreeze();
+    this.hidden?.unfreeze();
   }
 
   /**
@@ -192,25 +211,33 @@ export class BdevDevice implements BdevIoOwner {
 
   /** A channel's owner is to hold a range: the number that the control thread knows it by. */
   addHolder(holder: RangeLockHolder): number {
+    if (this.shown !== null) return this.shown.addHolder(holder);
     this.holders.set(++this.holderIds, holder);
     return this.holderIds;
   }
   dropHolder(number: number): void {
-    this.holders.delete(number);
+    if (this.shown !== null) this.shown.dropHolder(number);
+    else this.holders.delete(number);
   }
 
   /** Locks a range for new I/O. Resolves once none is under way there. */
   lockRange(description: RangeLockDescription): Promise<void> {
     const own = description.reactor === this.reactor.index;
     const lock = new RangeLock(description, (own && this.holders.get(description.holder)) || null);
+    this.addLock(lock);
+    return lock.held();
+  }
+
+  private addLock(lock: RangeLock): void {
     this.locks = [...this.locks, lock];
     for (const channel of this.channels) channel.lockAdded(lock);
-    return lock.held();
+    this.hidden?.addLock(lock);
   }
 
   unlockRange(number: number): void {
     this.locks = this.locks.filter((other) => other.lock !== number);
     this.locksChanged();
+    this.hidden?.unlockRange(number);
   }
 
   private locksChanged(): void {
@@ -249,10 +276,11 @@ export class BdevDevice implements BdevIoOwner {
     this.samples!.sample(this.reactor.index, depth);
   }
 
-  watchLate({ watcher, timeout_us }: TimeoutMessage): void {
+  watchLate({ watcher, timeout_us }: Omit<TimeoutMessage, 'id'>): void {
     const before = this.timeouts.size;
     if (timeout_us > 0) this.timeouts.set(watcher, timeout_us * TICKS_PER_US);
     else this.timeouts.delete(watcher);
+    this.hidden?.watchLate({ watcher, timeout_us });
     const { size } = this.timeouts;
     if (size === 0 || before === 0) this.timers.set(size > 0 ? LATE_PERIOD_US : 0, this.channels);
   }

@@ -3,6 +3,7 @@ import type { BdevDescription } from './description.ts';
 import { BdevError } from './errors.ts';
 import type { HistogramOptions } from './histogram.ts';
 import { Errno } from './io-status.ts';
+import { hideMetadata } from './metadata.ts';
 import type { BdevModule } from './module.ts';
 
 /** What a bdev's users are told. `remove`: give back channels and close the descriptor. `resize`: see its description. */
@@ -10,6 +11,11 @@ export type BdevEvent = 'remove' | 'resize';
 
 export interface BdevOpenOptions {
   readonly write: boolean;
+  /**
+   * The bdev is to be one without metadata: the layer makes them at writes, and checks them at reads. The description
+   * then says hides_metadata, which {@link BdevService.getChannel} is to be told.
+   */
+  readonly hide_metadata?: boolean;
   readonly owner: { readonly name: string; onEvent(event: BdevEvent): void };
 }
 
@@ -73,15 +79,17 @@ export class OpenDescriptor implements BdevDescriptor, ClaimHolder {
   write: boolean;
   readonly owner: BdevOpenOptions['owner'];
   private readonly entry: BdevEntry;
+  private readonly hide_metadata: boolean;
 
-  constructor(entry: BdevEntry, { write, owner }: BdevOpenOptions) {
+  constructor(entry: BdevEntry, { write, owner, hide_metadata = false }: BdevOpenOptions) {
     this.entry = entry;
+    this.hide_metadata = hide_metadata;
     this.write = write;
     this.owner = owner;
   }
 
   get description(): BdevDescription {
-    return this.entry.description;
+    return this.hide_metadata ? hideMetadata(this.entry.description) : this.entry.description;
   }
   get writable(): boolean {
     return this.write;

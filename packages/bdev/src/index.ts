@@ -21,6 +21,17 @@ export {
 export type { LateIo } from './io-watch-control.ts';
 export { IoVec } from './iovec.ts';
 export { Memory } from './memory.ts';
+export {
+  dataBlockSize,
+  difChecks,
+  difOf,
+  difStatus,
+  difTagsOf,
+  hideMetadata,
+  piecesOfIo,
+  piecesOfMetadata,
+} from './metadata.ts';
+export { checkMetadata, type MetadataParams } from './metadata-control.ts';
 export type {
   BdevInstance,
   BdevModule,

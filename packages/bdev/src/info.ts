@@ -1,3 +1,4 @@
+import { DifCheck } from '@spdk-ts/dif';
 import type { BdevDescription } from './description.ts';
 import { IoType, type IoTypeName, ioTypeNames } from './io-type.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -32,6 +33,24 @@ export function supportedIoTypes(io_types: number): Record<IoTypeName, boolean> 
 /** SPDK shows 0 where nothing is preferred. */
 const preferred = (blocks: number): number => (blocks === 1 ? 0 : blocks);
 
+function metadataInfo(d: BdevDescription): Record<string, unknown> {
+  const checks = (check: number): boolean => (d.dif_check_types & check) !== 0;
+  return {
+    md_size: d.md_size,
+    md_interleave: d.md_interleave,
+    dif_type: d.dif_type,
+    ...(d.dif_type > 0 && {
+      dif_is_head_of_md: d.dif_is_head_of_md,
+      enabled_dif_check_types: {
+        reftag: checks(DifCheck.REFTAG),
+        apptag: checks(DifCheck.APPTAG),
+        guard: checks(DifCheck.GUARD),
+      },
+      dif_pi_format: d.dif_pi_format,
+    }),
+  };
+}
+
 export function bdevInfo(
   d: BdevDescription,
   claim_type: string,
@@ -50,7 +69,7 @@ export function bdevInfo(
     preferred_unmap_alignment: preferred(d.preferred_unmap_alignment),
     preferred_unmap_granularity: preferred(d.preferred_unmap_granularity),
     uuid: d.uuid,
-    ...(d.md_size > 0 && { md_size: d.md_size, md_interleave: d.md_interleave, dif_type: d.dif_type }),
+    ...(d.md_size > 0 && metadataInfo(d)),
     assigned_rate_limits: { ...rate_limits },
     claimed: claim_type !== 'not_claimed',
     ...(claim_type !== 'not_claimed' && { claim_type }),

@@ -105,6 +105,8 @@ export class Split implements BdevIoOwner, IoWork {
     io.offset_blocks = parent.offset_blocks + at;
     io.src_offset_blocks = parent.src_offset_blocks + at;
     io.num_blocks = blocks;
+    const { description } = this.channel.device;
+    if (description.md_size > 0) io.takeMetadata(parent, at, description);
     this.handed += blocks;
   }
 

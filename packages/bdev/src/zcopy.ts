@@ -102,6 +102,8 @@ export class ZcopyTransfer implements BdevIoOwner, IoWork {
     io.offset = parent.offset;
     io.length = parent.length;
     io.fua = parent.fua;
+    const { description } = channel.device;
+    if (description.md_size > 0) io.takeMetadata(parent, 0, description);
     const result = channel.submit(io);
     if (result === 0) return;
     channel.giveSpare(io);
