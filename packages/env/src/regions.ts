@@ -23,6 +23,8 @@ export class RegionTable {
   private readonly views: Uint8Array[] = [];
   /** Bytes from the last page boundary to each region's first byte. */
   private readonly skews: number[] = [];
+  /** Regions whose pages may change: see {@link neverPin}. */
+  private readonly changing = new Set<number>();
   private readonly removal: ((id: number) => void)[] = [];
   private static readonly empty = new Uint8Array(0);
   /** The same regions as the addon knows them, for {@link Batch}; undefined without the addon. */
@@ -55,8 +57,19 @@ export class RegionTable {
   remove(id: number): void {
     for (const listener of this.removal) listener(id);
     this.regions[id] = undefined;
+    this.changing.delete(id);
     native?.batchRegion(this.batchTable, id, null);
     if (id < this.views.length) this.views[id] = RegionTable.empty;
+  }
+
+  /** For a region whose owner gives pages back to the system, which others then take the place of. */
+  neverPin(id: number): void {
+    this.changing.add(id);
+  }
+
+  /** True if a region's pages stay the same, so that they may be registered with the kernel. */
+  pinnable(id: number): boolean {
+    return !this.changing.has(id);
   }
 
   /** Calls `listener` when a region is being removed: its memory may be gone afterwards. */

@@ -21,6 +21,16 @@ export function attachSharedMemory(memory: SharedMemory): Uint8Array {
   return new Uint8Array(buffer, 0, memory.bytes);
 }
 
+/**
+ * Gives whole pages of a range back to the system: they read as zeroes. Offset and length are multiples of 4096 bytes.
+ * False, and nothing has happened, without the addon.
+ */
+export function discardSharedMemory(memory: SharedMemory, offset: number, length: number): boolean {
+  if (!('handle' in memory)) return false;
+  native!.discardMemory(memory.handle, offset, length);
+  return true;
+}
+
 /** Lets the memory go once no thread is attached to it any more. */
 export function releaseSharedMemory(memory: SharedMemory): void {
   if ('handle' in memory) native!.releaseMemory(memory.handle);

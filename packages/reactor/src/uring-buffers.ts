@@ -75,7 +75,7 @@ export class UringBuffers {
 
   private register(region: number, chunk: number): number {
     if (this.usable && !this.opened) this.open();
-    if (!this.usable) return -1;
+    if (!this.usable || !this.regions!.pinnable(region)) return -1;
     const bytes = this.regions!.bytes(region);
     while (this.chunks.length <= region) this.chunks.push(undefined);
     const known = this.chunks[region];

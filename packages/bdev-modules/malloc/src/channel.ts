@@ -15,22 +15,29 @@ import type { Segments } from './segments.ts';
 
 /** Clearing or copying more than this is done in slices, one a poll, so that it does not stall the reactor. */
 const SLICE_BYTES = 256 * 1024;
+/** Unmapping goes in slices of a huge page, which are given back as one. */
+const UNMAP_SLICE_BYTES = 2 * 1024 * 1024;
+/** Less than this is only cleared: its pages are likely to be needed again, and huge pages would fall apart. */
+const DISCARD_BYTES = 64 * 1024;
 
-/** A thread's way to a malloc bdev. `moduleTag` of an I/O in slices: bytes done. */
+/** A thread's way to a malloc bdev. `moduleTag` of an I/O in slices: blocks done. */
 export class MallocChannel implements ModuleChannel {
   private readonly thread: Thread;
-  private readonly memory: Memory;
-  private readonly segments: Segments;
-  private readonly block_size: number;
+  protected readonly memory: Memory;
+  protected readonly segments: Segments;
+  protected readonly block_size: number;
+  /** Unmap gives memory back. */
+  private readonly discards: boolean;
   /** I/Os that are done in slices, in order. */
   private sliced: BdevIo[] = [];
   private poller: Poller | null = null;
 
-  constructor(thread: Thread, memory: Memory, segments: Segments, block_size: number) {
+  constructor(thread: Thread, memory: Memory, segments: Segments, block_size: number, discards = true) {
     this.thread = thread;
     this.memory = memory;
     this.segments = segments;
     this.block_size = block_size;
+    this.discards = discards;
   }
 
   submit(io: BdevIo): void {
@@ -49,7 +56,7 @@ export class MallocChannel implements ModuleChannel {
       case IoType.WRITE_ZEROES:
       case IoType.UNMAP:
       case IoType.COPY:
-        this.slice(io, length);
+        this.slice(io);
         break;
       case IoType.RESET:
         while (this.sliced.length > 0) this.abort(this.sliced[0]!);
@@ -145,14 +152,22 @@ export class MallocChannel implements ModuleChannel {
     return true;
   }
 
-  private slice(io: BdevIo, length: number): void {
+  private slice(io: BdevIo): void {
     io.moduleTag = 0;
-    if (length <= SLICE_BYTES) {
+    if (this.sliceOf(io) === io.num_blocks) {
       this.doSlice(io);
       return;
     }
     this.sliced.push(io);
     this.poller ??= this.thread.registerPoller('bdev_malloc', this.poll);
+  }
+
+  /** Blocks of an I/O's next slice. Those of unmap end where the memory's huge pages do, as far as blocks can. */
+  private sliceOf(io: BdevIo): number {
+    const unmaps = io.type === IoType.UNMAP && this.discards;
+    const most = Math.max(1, Math.floor((unmaps ? UNMAP_SLICE_BYTES : SLICE_BYTES) / this.block_size));
+    const room = unmaps ? most - ((io.offset_blocks + io.moduleTag) % most) : most;
+    return Math.min(room, io.num_blocks - io.moduleTag);
   }
 
   private readonly poll = (): number => {
@@ -168,18 +183,32 @@ export class MallocChannel implements ModuleChannel {
 
   /** Does the next slice of clearing or copying. True if the I/O is complete with it. */
   private doSlice(io: BdevIo): boolean {
-    const total = io.num_blocks * this.block_size;
-    const count = Math.min(SLICE_BYTES, total - io.moduleTag);
-    const to = io.offset_blocks * this.block_size;
+    const blocks = this.sliceOf(io);
     if (io.type === IoType.COPY) {
-      const from = io.src_offset_blocks * this.block_size;
-      const backwards = to > from;
-      const skip = backwards ? total - io.moduleTag - count : io.moduleTag;
-      this.segments.copy(to + skip, from + skip, count, backwards);
-    } else this.segments.clear(to + io.moduleTag, count);
-    io.moduleTag += count;
-    if (io.moduleTag < total) return false;
+      const backwards = io.offset_blocks > io.src_offset_blocks;
+      const skip = backwards ? io.num_blocks - io.moduleTag - blocks : io.moduleTag;
+      if (!this.copyBlocks(io, skip, blocks)) return true;
+    } else this.clearBlocks(io, io.moduleTag, blocks);
+    io.moduleTag += blocks;
+    if (io.moduleTag < io.num_blocks) return false;
     io.complete(IoStatus.SUCCESS);
+    return true;
+  }
+
+  /** Clears blocks of an unmap or write zeroes: `skip` and `blocks` within the I/O. */
+  protected clearBlocks(io: BdevIo, skip: number, blocks: number): void {
+    const at = (io.offset_blocks + skip) * this.block_size;
+    const bytes = blocks * this.block_size;
+    if (io.type === IoType.UNMAP && this.discards && bytes >= DISCARD_BYTES) this.segments.discard(at, bytes);
+    else this.segments.clear(at, bytes);
+  }
+
+  /** Copies blocks of a copy. False if it has ended with an error. */
+  protected copyBlocks(io: BdevIo, skip: number, blocks: number): boolean {
+    const size = this.block_size;
+    const backwards = io.offset_blocks > io.src_offset_blocks;
+    const from = (io.src_offset_blocks + skip) * size;
+    this.segments.copy((io.offset_blocks + skip) * size, from, blocks * size, backwards);
     return true;
   }
 

@@ -13,11 +13,14 @@ export interface Segment {
 }
 
 export interface MallocContext {
+  /** Blocks, with their metadata where those are interleaved. */
   readonly segments: readonly Segment[];
+  /** Separate metadata. */
+  readonly md_segments: readonly Segment[];
   /** As given: for saving. */
   readonly physical_block_size: number;
   readonly numa_id: number;
 }
 
-/** Keeps offsets in a segment below 2^31: small integers to V8. */
+/** The most that a segment has. Keeps offsets in a segment below 2^31: small integers to V8. */
 export const SEGMENT_BYTES = 2 ** 31;

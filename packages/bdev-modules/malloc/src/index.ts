@@ -6,14 +6,17 @@ import {
   type BdevPluginContext,
   type BdevRegistry,
   type BdevSpec,
-  checkBlockSize,
+  checkMetadata,
   checkNumber,
+  dataBlockSize,
   Errno,
   IoType,
   ioTypeMask,
+  type MetadataParams,
 } from '@spdk-ts/bdev';
 import { allocateSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import { type MallocContext, SEGMENT_BYTES, type Segment } from './context.ts';
+import { protectBlocks } from './protect-control.ts';
 import { methods } from './schema.ts';
 
 const MODULE = 'malloc';
@@ -31,20 +34,18 @@ const TYPES = ioTypeMask(
   IoType.ZCOPY,
 );
 
-interface CreateParams {
+interface CreateParams extends MetadataParams {
   readonly name?: string;
   readonly block_size: number;
   readonly num_blocks: number;
   readonly uuid?: string;
   readonly optimal_io_boundary?: number;
   readonly physical_block_size?: number;
-  readonly md_size?: number;
-  readonly dif_type?: number;
   readonly numa_id?: number;
 }
 
-/** Memory for `bytes`, in segments. The kernel commits it when it is first touched. */
-function allocate(bytes: number, nextRegion: () => number): Segment[] {
+/** Memory for `bytes`, in segments of whole pieces of `unit` bytes. The kernel commits it when it is first touched. */
+function allocate(bytes: number, unit: number, nextRegion: () => number): Segment[] {
   if (bytes > totalmem())
     throw new BdevError(
       Errno.ENOMEM,
@@ -52,8 +53,9 @@ function allocate(bytes: number, nextRegion: () => number): Segment[] {
         `${Math.floor(totalmem() / MIB)} MiB; give less num_blocks, or use a file bdev`,
     );
   const segments: Segment[] = [];
-  for (let left = bytes; left > 0; left -= SEGMENT_BYTES) {
-    const size = Math.min(left, SEGMENT_BYTES);
+  const most = SEGMENT_BYTES - (SEGMENT_BYTES % unit);
+  for (let left = bytes; left > 0; left -= most) {
+    const size = Math.min(left, most);
     try {
       segments.push({ region: nextRegion(), memory: allocateSharedMemory(size), bytes: size });
     } catch (error) {
@@ -82,35 +84,47 @@ class MallocModule {
 
   async create(params: CreateParams): Promise<BdevDescription> {
     const { block_size, num_blocks, uuid } = params;
-    checkBlockSize(block_size);
-    checkNumber('num_blocks', num_blocks, 1, Math.floor(Number.MAX_SAFE_INTEGER / block_size));
-    for (const key of ['md_size', 'dif_type'] as const)
-      if (params[key])
-        throw new BdevError(
-          Errno.EINVAL,
-          `${key} is ${params[key]}; metadata is not supported yet, leave it out`,
-        );
+    const metadata = checkMetadata(block_size, params);
+    checkNumber('num_blocks', num_blocks, 1, Math.floor(Number.MAX_SAFE_INTEGER / metadata.block_size));
     const physical = params.physical_block_size ?? 0;
     if (physical % 512 !== 0)
       throw new BdevError(Errno.EINVAL, `physical_block_size is ${physical}; give a multiple of 512 (bytes)`);
     const context: MallocContext = {
-      segments: allocate(block_size * num_blocks, () => this.bdevs.host.allocateRegionId()),
+      ...this.allocateBlocks(metadata, num_blocks),
       physical_block_size: physical || block_size,
       numa_id: params.numa_id ?? -1,
     };
     const spec: BdevSpec = {
-      ...{ name: params.name ?? this.nextName(), uuid, block_size, num_blocks, context },
+      ...{ name: params.name ?? this.nextName(), uuid, num_blocks, context, ...metadata },
       product_name: 'Malloc disk',
-      io_types: TYPES,
+      // What is changed in place would not be checked.
+      io_types: metadata.md_size === 0 ? TYPES : TYPES & ~ioTypeMask(IoType.ZCOPY),
       physical_block_size: context.physical_block_size,
       optimal_io_boundary: params.optimal_io_boundary ?? 0,
-      reads_in_place: true,
+      // Separate metadata may be in another segment than their block: there is no place for both.
+      reads_in_place: metadata.md_size === 0 || metadata.md_interleave,
       writes_at_once: true,
     };
     try {
+      await protectBlocks({ ...spec, ...metadata, ...context }, 0, num_blocks);
       return await this.bdevs.register(MODULE, spec);
     } catch (error) {
-      release(context.segments);
+      release([...context.segments, ...context.md_segments]);
+      throw error;
+    }
+  }
+
+  private allocateBlocks(
+    { block_size, md_size, md_interleave }: Pick<BdevDescription, 'block_size' | 'md_size' | 'md_interleave'>,
+    blocks: number,
+  ): Pick<MallocContext, 'segments' | 'md_segments'> {
+    const region = (): number => this.bdevs.host.allocateRegionId();
+    const segments = allocate(blocks * block_size, block_size, region);
+    if (md_interleave || md_size === 0) return { segments, md_segments: [] };
+    try {
+      return { segments, md_segments: allocate(blocks * md_size, md_size, region) };
+    } catch (error) {
+      release(segments);
       throw error;
     }
   }
@@ -121,15 +135,25 @@ class MallocModule {
       throw new BdevError(Errno.ENODEV, `no malloc bdev has the name "${name}"`);
     checkNumber('new_size', new_size_mib, 1, Math.floor(Number.MAX_SAFE_INTEGER / MIB));
     const context = description.context as MallocContext;
-    const before = description.num_blocks * description.block_size;
-    const after = new_size_mib * MIB;
-    const segments =
-      after > before
-        ? [...context.segments, ...allocate(after - before, () => this.bdevs.host.allocateRegionId())]
-        : cut(context.segments, after);
-    await this.bdevs.resize(name, after / description.block_size, { ...context, segments });
-    const kept = new Set(segments.map(({ region }) => region));
-    release(context.segments.filter(({ region }) => !kept.has(region)));
+    const before = description.num_blocks;
+    const after = Math.floor((new_size_mib * MIB) / dataBlockSize(description));
+    const next = after > before ? this.grown(description, after - before) : shrunk(description, after);
+    await protectBlocks({ ...description, ...next }, before, after);
+    await this.bdevs.resize(name, after, { ...context, ...next });
+    const kept = new Set([...next.segments, ...next.md_segments].map(({ region }) => region));
+    release([...context.segments, ...context.md_segments].filter(({ region }) => !kept.has(region)));
+  }
+
+  private grown(
+    description: BdevDescription,
+    blocks: number,
+  ): Pick<MallocContext, 'segments' | 'md_segments'> {
+    const { segments, md_segments } = description.context as MallocContext;
+    const more = this.allocateBlocks(description, blocks);
+    return {
+      segments: [...segments, ...more.segments],
+      md_segments: [...md_segments, ...more.md_segments],
+    };
   }
 
   config(description: BdevDescription): { method: string; params: Record<string, unknown> }[] {
@@ -137,21 +161,23 @@ class MallocModule {
     const params = {
       name: description.name,
       num_blocks: description.num_blocks,
-      block_size: description.block_size,
+      block_size: dataBlockSize(description),
       physical_block_size: context.physical_block_size,
       uuid: description.uuid,
       optimal_io_boundary: description.optimal_io_boundary,
-      md_size: 0,
-      dif_type: 0,
-      dif_is_head_of_md: false,
-      dif_pi_format: 0,
+      md_size: description.md_size,
+      ...(description.md_interleave && { md_interleave: true }),
+      dif_type: description.dif_type,
+      dif_is_head_of_md: description.dif_is_head_of_md,
+      dif_pi_format: description.dif_pi_format,
       numa_id: context.numa_id,
     };
     return [{ method: 'bdev_malloc_create', params }];
   }
 
   destroy(description: BdevDescription): void {
-    release((description.context as MallocContext).segments);
+    const { segments, md_segments } = description.context as MallocContext;
+    release([...segments, ...md_segments]);
   }
 }
 
@@ -159,12 +185,24 @@ function release(segments: readonly Segment[]): void {
   for (const { memory } of segments) releaseSharedMemory(memory);
 }
 
+/** What holds the first blocks. */
+function shrunk(
+  description: BdevDescription,
+  blocks: number,
+): Pick<MallocContext, 'segments' | 'md_segments'> {
+  const { segments, md_segments } = description.context as MallocContext;
+  return {
+    segments: cut(segments, blocks * description.block_size),
+    md_segments: cut(md_segments, blocks * description.md_size),
+  };
+}
+
 /** The segments that hold the first `bytes`. */
 function cut(segments: readonly Segment[], bytes: number): Segment[] {
   const kept: Segment[] = [];
   let left = bytes;
   for (const segment of segments) {
-    if (left === 0) break;
+    if (left <= 0) break;
     const used = Math.min(left, segment.bytes);
     kept.push({ ...segment, bytes: used });
     left -= used;

@@ -202,7 +202,7 @@ describe('malloc bdev', () => {
       [{ block_size: 500 }, -22, 'block_size is 500'],
       [{ num_blocks: 0 }, -22, 'num_blocks is 0'],
       [{ num_blocks: 2 ** 43 }, -12, 'does not fit'],
-      [{ md_size: 8 }, -22, 'md_size is 8'],
+      [{ md_size: 9 }, -22, 'md_size is 9'],
       [{ physical_block_size: 100 }, -22, 'physical_block_size is 100'],
     ];
     for (const [params, code, text] of wrong)

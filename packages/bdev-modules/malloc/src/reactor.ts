@@ -10,38 +10,53 @@ import { attachSharedMemory } from '@spdk-ts/env';
 import type { Reactor, ReactorPlugin, Thread } from '@spdk-ts/reactor';
 import { MallocChannel } from './channel.ts';
 import type { MallocContext } from './context.ts';
+import { MallocMetadataChannel } from './metadata-channel.ts';
 import { Segments } from './segments.ts';
 
 class MallocInstance implements BdevInstance {
   private readonly reactor: Reactor;
+  private readonly description: BdevDescription;
   private readonly segments: Segments;
-  private readonly block_size: number;
+  private readonly md_segments: Segments;
   private regions: readonly number[] = [];
 
   constructor(description: BdevDescription, reactor: Reactor) {
-    const { segments } = description.context as MallocContext;
+    const { segments, md_segments } = description.context as MallocContext;
+    const { memory } = getBdevService(reactor);
     this.reactor = reactor;
-    this.block_size = description.block_size;
-    this.segments = new Segments(getBdevService(reactor).memory, segments);
+    this.description = description;
+    this.segments = new Segments(memory, segments);
+    this.md_segments = new Segments(memory, md_segments);
     this.addRegions(description);
   }
 
   private addRegions(description: BdevDescription): void {
-    const { segments } = description.context as MallocContext;
+    const context = description.context as MallocContext;
+    const segments = [...context.segments, ...context.md_segments];
     for (const { region, memory } of segments)
-      if (!this.regions.includes(region)) this.reactor.regions.add(region, attachSharedMemory(memory));
+      if (!this.regions.includes(region)) {
+        this.reactor.regions.add(region, attachSharedMemory(memory));
+        // Unmap gives pages back: a ring that had them pinned would go on with those.
+        this.reactor.regions.neverPin(region);
+      }
     const kept = segments.map(({ region }) => region);
     for (const region of this.regions) if (!kept.includes(region)) this.reactor.regions.remove(region);
     this.regions = kept;
   }
 
   createChannel(thread: Thread): ModuleChannel {
-    return new MallocChannel(thread, getBdevService(this.reactor).memory, this.segments, this.block_size);
+    const { memory } = getBdevService(this.reactor);
+    const { description, segments, md_segments } = this;
+    return description.md_size > 0
+      ? new MallocMetadataChannel(thread, memory, segments, description, md_segments)
+      : new MallocChannel(thread, memory, segments, description.block_size);
   }
 
   update(description: BdevDescription): void {
     this.addRegions(description);
-    this.segments.set((description.context as MallocContext).segments);
+    const { segments, md_segments } = description.context as MallocContext;
+    this.segments.set(segments);
+    this.md_segments.set(md_segments);
   }
 
   destroy(): void {

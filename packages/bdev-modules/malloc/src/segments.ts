@@ -1,11 +1,16 @@
 import type { Memory } from '@spdk-ts/bdev';
+import type { Pieces } from '@spdk-ts/dif';
+import { discardSharedMemory, type RegionTable, type SharedMemory } from '@spdk-ts/env';
 import type { Segment } from './context.ts';
+
+const PAGE_BYTES = 4096;
 
 /** One linear space of bytes over segments. Offsets and lengths are those of the bdev, and inside it. */
 export class Segments {
   private starts: number[] = [];
   private ends: number[] = [];
   private regions: number[] = [];
+  private memories: SharedMemory[] = [];
   private readonly memory: Memory;
 
   constructor(memory: Memory, segments: readonly Segment[]) {
@@ -17,6 +22,7 @@ export class Segments {
     this.starts = [];
     this.ends = [];
     this.regions = segments.map(({ region }) => region);
+    this.memories = segments.map(({ memory }) => memory);
     let at = 0;
     for (const { bytes } of segments) {
       this.starts.push(at);
@@ -50,6 +56,36 @@ export class Segments {
       this.memory.clear(this.regions[index]!, at - this.starts[index]!, count);
       done += count;
     }
+  }
+
+  /** Clears, and gives the memory of whole pages back to the system. */
+  discard(offset: number, length: number): void {
+    for (let done = 0; done < length; ) {
+      const at = offset + done;
+      const index = this.find(at);
+      const count = Math.min(length - done, this.ends[index]! - at);
+      const start = at - this.starts[index]!;
+      const first = Math.min(start + count, Math.ceil(start / PAGE_BYTES) * PAGE_BYTES);
+      const last = Math.max(first, Math.floor((start + count) / PAGE_BYTES) * PAGE_BYTES);
+      this.memory.clear(this.regions[index]!, start, first - start);
+      this.memory.clear(this.regions[index]!, last, start + count - last);
+      if (!discardSharedMemory(this.memories[index]!, first, last - first))
+        this.memory.clear(this.regions[index]!, first, last - first);
+      done += count;
+    }
+  }
+
+  /** Makes `pieces` a range. */
+  pieces(pieces: Pieces, regions: RegionTable, offset: number, length: number): Pieces {
+    pieces.clear();
+    for (let done = 0; done < length; ) {
+      const at = offset + done;
+      const index = this.find(at);
+      const count = Math.min(length - done, this.ends[index]! - at);
+      pieces.push(regions.bytes(this.regions[index]!), at - this.starts[index]!, count);
+      done += count;
+    }
+    return pieces;
   }
 
   /** Copies within the space; `backwards` when the target lies behind the source. */

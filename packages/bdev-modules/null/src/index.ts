@@ -4,11 +4,13 @@ import {
   BdevError,
   type BdevPluginContext,
   type BdevRegistry,
-  checkBlockSize,
+  checkMetadata,
   checkNumber,
+  dataBlockSize,
   Errno,
   IoType,
   ioTypeMask,
+  type MetadataParams,
 } from '@spdk-ts/bdev';
 import type { NullContext } from './context.ts';
 import { methods } from './schema.ts';
@@ -17,24 +19,16 @@ const MODULE = 'null';
 const MIB = 1024 * 1024;
 const TYPES = ioTypeMask(IoType.READ, IoType.WRITE, IoType.WRITE_ZEROES, IoType.RESET, IoType.ABORT);
 
-interface CreateParams extends Partial<NullContext> {
+interface CreateParams extends Partial<NullContext>, Omit<MetadataParams, 'md_interleave'> {
   readonly name: string;
   readonly block_size: number;
   readonly num_blocks: number;
   readonly uuid?: string;
-  readonly md_size?: number;
-  readonly dif_type?: number;
 }
 
 /** bdev_null_create. Rejects with BdevError. */
 export async function createNull(bdevs: BdevRegistry, params: CreateParams): Promise<BdevDescription> {
-  checkBlockSize(params.block_size);
-  for (const key of ['md_size', 'dif_type'] as const)
-    if (params[key])
-      throw new BdevError(
-        Errno.EINVAL,
-        `${key} is ${params[key]}; metadata is not supported yet, leave it out`,
-      );
+  const metadata = checkMetadata(params.block_size, { ...params, md_interleave: true });
   const physical = params.physical_block_size ?? 0;
   if (physical % 512 !== 0)
     throw new BdevError(Errno.EINVAL, `physical_block_size is ${physical}; give a multiple of 512 (bytes)`);
@@ -46,13 +40,14 @@ export async function createNull(bdevs: BdevRegistry, params: CreateParams): Pro
     preferred_unmap_granularity: params.preferred_unmap_granularity ?? 0,
     preferred_unmap_alignment: params.preferred_unmap_alignment ?? 0,
   };
-  const { name, uuid, block_size, num_blocks } = params;
+  const { name, uuid, num_blocks } = params;
   return await bdevs.register(MODULE, {
     ...context,
-    ...{ name, uuid, block_size, num_blocks, context },
+    ...{ name, uuid, num_blocks, context, ...metadata },
     product_name: 'Null disk',
     io_types: TYPES,
-    reads_in_place: true,
+    // Protection information differs from block to block.
+    reads_in_place: metadata.dif_type === 0,
     writes_at_once: true,
   });
 }
@@ -62,12 +57,12 @@ function config(description: BdevDescription): { method: string; params: Record<
   const params = {
     name: description.name,
     num_blocks: description.num_blocks,
-    block_size: description.block_size,
+    block_size: dataBlockSize(description),
     physical_block_size: context.physical_block_size,
-    md_size: 0,
-    dif_type: 0,
-    dif_is_head_of_md: false,
-    dif_pi_format: 0,
+    md_size: description.md_size,
+    dif_type: description.dif_type,
+    dif_is_head_of_md: description.dif_is_head_of_md,
+    dif_pi_format: description.dif_pi_format,
     uuid: description.uuid,
     preferred_write_granularity: context.preferred_write_granularity,
     preferred_write_alignment: context.preferred_write_alignment,
@@ -84,14 +79,15 @@ async function resize(bdevs: BdevRegistry, name: string, new_size: number): Prom
   if (description === undefined) throw new BdevError(Errno.ENODEV, `no bdev has the name "${name}"`);
   if (description.module !== MODULE)
     throw new BdevError(Errno.EINVAL, `bdev ${name} is a ${description.product_name}, not a null bdev`);
-  const size_mib = Math.floor((description.num_blocks * description.block_size) / MIB);
+  const block_size = dataBlockSize(description);
+  const size_mib = Math.floor((description.num_blocks * block_size) / MIB);
   if (new_size < size_mib)
     throw new BdevError(
       Errno.EINVAL,
       `new_size is ${new_size} MiB, less than the ${size_mib} MiB that bdev ${name} has; a null bdev only grows`,
     );
   checkNumber('new_size', new_size, 1, Math.floor(Number.MAX_SAFE_INTEGER / MIB));
-  await bdevs.resize(name, Math.floor((new_size * MIB) / description.block_size));
+  await bdevs.resize(name, Math.floor((new_size * MIB) / block_size));
 }
 
 const plugin: BdevControlPlugin = {

@@ -3,14 +3,21 @@ import {
   type BdevInstance,
   type BdevIo,
   type BdevReactorModule,
+  difChecks,
+  difOf,
+  difStatus,
+  difTagsOf,
   getBdevService,
   IoStatus,
   IoType,
   IoVec,
   type ModuleChannel,
+  piecesOfIo,
   registerReactorModule,
   ZERO_BYTES,
 } from '@spdk-ts/bdev';
+import { type Dif, DifFailure, type DifTags, Pieces } from '@spdk-ts/dif';
+import type { RegionTable } from '@spdk-ts/env';
 import type { Reactor, ReactorPlugin } from '@spdk-ts/reactor';
 
 /** Forgets what is written. A read leaves its buffer alone; one without a buffer is shown zeroes. */
@@ -44,11 +51,52 @@ function zeroPieces(region: number, length: number): IoVec {
   return pieces;
 }
 
+/**
+ * A null bdev with protection information: checks it in what is written, and makes it for what is read, whatever data
+ * the buffer holds.
+ */
+class NullProtectedChannel extends NullChannel {
+  private readonly description: BdevDescription;
+  private readonly regions: RegionTable;
+  private readonly dif: Dif;
+  private readonly data = new Pieces();
+  private readonly tags: DifTags = { ref_tag: 0, app_tag: 0, app_tag_mask: 0 };
+  private readonly failure = new DifFailure();
+
+  constructor(zeroRegion: number, description: BdevDescription, regions: RegionTable) {
+    super(zeroRegion);
+    this.description = description;
+    this.regions = regions;
+    this.dif = difOf(description);
+  }
+
+  override submit(io: BdevIo): void {
+    const reads = io.type === IoType.READ;
+    if (reads || io.type === IoType.WRITE) {
+      piecesOfIo(this.data, this.regions, io, 0, io.num_blocks * this.description.block_size);
+      const tags = difTagsOf(this.description, io, 0, this.tags);
+      const checks = difChecks(this.description, io);
+      if (reads) this.dif.generate(this.data, null, io.num_blocks, tags);
+      else if (!this.dif.verify(this.data, null, io.num_blocks, tags, checks, this.failure)) {
+        io.complete(difStatus(io, this.failure));
+        return;
+      }
+    }
+    super.submit(io);
+  }
+}
+
 const module: BdevReactorModule = {
   name: 'null',
-  instantiate(_description: BdevDescription, reactor: Reactor): BdevInstance {
+  instantiate(description: BdevDescription, reactor: Reactor): BdevInstance {
     const { zeroRegion } = getBdevService(reactor);
-    return { createChannel: () => new NullChannel(zeroRegion) };
+    const { dif_type } = description;
+    return {
+      createChannel: () =>
+        dif_type > 0
+          ? new NullProtectedChannel(zeroRegion, description, reactor.regions)
+          : new NullChannel(zeroRegion),
+    };
   },
 };
 
