@@ -328,9 +328,9 @@ describe('output', () => {
   });
 
   it('explains options without effect', async () => {
-    const { err, code } = await run(...nothing, ...load('read', '-N', '--no-huge', '-s', '512'));
+    const { err, code } = await run(...nothing, ...load('read', '-H', '--no-huge', '-s', '512'));
     expect(code).toBe(0);
-    expect(err).toContain('-N has no effect: bdevs have no metadata to hide');
+    expect(err).toContain('-H has no effect: hugepages are never used');
     expect(err).toContain('--no-huge has no effect');
   });
 });

@@ -120,7 +120,7 @@ export abstract class Job implements BdevIoOwner {
     // Pages that were never touched are all one page of zeroes, which would be flattering.
     for (let i = 0; i < this.words.length; i++) this.words[i] = i;
     try {
-      this.channel = getBdevService(this.reactor).getChannel(spec.bdev_id, thread);
+      this.channel = getBdevService(this.reactor).getChannel(spec.bdev_id, thread, spec.hide_metadata);
     } catch (error) {
       releaseSharedMemory(this.memory);
       throw error;

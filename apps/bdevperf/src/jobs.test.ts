@@ -122,7 +122,14 @@ async function world(
   const options: PerfOptions = {
     test: { queue_depth: null, io_size: null, workload: null, time_s: null, rw_percentage: null },
     ...{ targets: [], bdevs: [], job_file: null, timeout_s: 0, abort: false, continue_on_failure: false },
-    ...{ zipf_theta: 0, random_map: false, unique_writes: false, zcopy: false, every_core: false },
+    ...{
+      zipf_theta: 0,
+      random_map: false,
+      hide_metadata: false,
+      unique_writes: false,
+      zcopy: false,
+      every_core: false,
+    },
     ...{ thread_per_core: false, wait: false, show_period_s: 0, moving_average: 0, latency_level: 0 },
     ...{ json_output: null, explained: [] },
   };

@@ -51,7 +51,8 @@ describe('options', () => {
   });
 
   it('accepts and explains what means nothing here', () => {
-    expect(parse('-N', '-H', '-J', 'log').explained).toHaveLength(3);
+    expect(parse('-H', '-J', 'log').explained).toHaveLength(2);
+    expect(parse('-N')).toMatchObject({ hide_metadata: true, explained: [] });
     expect(parse('-X').explained[0]).toContain('without -k');
     expect(parse('-X').abort).toBe(false);
     expect(parse().explained).toEqual([]);

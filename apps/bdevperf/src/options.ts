@@ -31,6 +31,7 @@ export interface PerfOptions {
   readonly continue_on_failure: boolean;
   readonly zipf_theta: number;
   readonly random_map: boolean;
+  readonly hide_metadata: boolean;
   readonly unique_writes: boolean;
   readonly zcopy: boolean;
   readonly every_core: boolean;
@@ -55,7 +56,6 @@ const DEFAULTS: TestParameters & { readonly time_s: number } = {
 
 const withoutMeaning: readonly [key: string, flag: string, reason: string][] = [
   ['rpcLog', '-J', 'calls are not logged to a file (-L rpc shows them)'],
-  ['hideMetadata', '-N', 'bdevs have no metadata to hide'],
   ['nohugeBuffers', '-H', 'hugepages are never used'],
 ];
 
@@ -178,10 +178,10 @@ export function addPerfOptions(command: Command): Command {
       'with -S: weighted mean over so many periods',
       integer('the number of periods', 0, MOVING_AVERAGE_MAX),
     )
+    .option('-N, --hide-metadata', 'let the bdev layer make and check metadata; I/O is of data only')
     .option('--json-output <file>', "write the results to a file, as perform_tests' answer")
     .optionsGroup("bdevperf's options without meaning here (accepted, and explained at start):")
     .option('-J, --rpc-log <file>', 'calls are not logged to a file')
-    .option('-N, --hide-metadata', 'bdevs have no metadata to hide')
     .option('-H, --nohuge-buffers', 'hugepages are never used')
     .optionsGroup('Options:');
 }
@@ -211,6 +211,7 @@ export function readPerfOptions(values: Record<string, unknown>): PerfOptions {
     random_map: has('randomMap'),
     unique_writes: has('uniqueWrites'),
     zcopy: has('zcopy'),
+    hide_metadata: has('hideMetadata'),
     every_core: has('everyCore'),
     thread_per_core: has('threadPerCore'),
     wait: has('waitForTests'),

@@ -124,7 +124,11 @@ export class PerfRunner {
         const onEvent = (event: string): void => {
           if (event === 'remove') void this.removed(own[0]!);
         };
-        const options = { write: own.some(writes), owner: { name: 'bdevperf', onEvent } };
+        const options = {
+          write: own.some(writes),
+          hide_metadata: own[0]!.hide_metadata,
+          owner: { name: 'bdevperf', onEvent },
+        };
         opened.push(this.bdevs.open(name, options));
       }
       return opened;

@@ -1,5 +1,5 @@
 import type { BdevDescription } from '@spdk-ts/bdev';
-import { supportedIoTypes } from '@spdk-ts/bdev';
+import { hideMetadata, supportedIoTypes } from '@spdk-ts/bdev';
 import { type JobConfig, placeConfigs } from './job-config.ts';
 import type { PerfOptions } from './options.ts';
 import type { JobSpec } from './protocol.ts';
@@ -53,7 +53,8 @@ export function planRun(
       cpumask: shared ? [core] : maskOf(config.cores, cores),
     };
     for (const name of config.bdevs) {
-      const bdev = findBdev(name, around.bdevs);
+      const found = findBdev(name, around.bdevs);
+      const bdev = options.hide_metadata ? hideMetadata(found) : found;
       plan.jobs.push({
         index,
         ...thread,
@@ -82,6 +83,10 @@ type JobNumbers = Omit<JobSpec, 'index' | 'thread' | 'thread_name' | 'cpumask' |
 function jobNumbers(config: JobConfig, bdev: BdevDescription, options: PerfOptions): JobNumbers {
   const { io_size, workload, queue_depth } = config;
   const { name, block_size, num_blocks } = bdev;
+  if (bdev.dif_type !== 0 && bdev.md_interleave)
+    throw new Error(
+      `the blocks of bdev ${name} hold protection information, which jobs do not make; give -N to have it made below`,
+    );
   if (io_size % block_size !== 0)
     throw new Error(
       `IO size (${io_size}) is not a multiple of the block size of bdev ${name} (${block_size}): try -o ${formatSize(block_size)}`,
@@ -120,6 +125,7 @@ function jobNumbers(config: JobConfig, bdev: BdevDescription, options: PerfOptio
     ...{
       name,
       bdev_id: bdev.id,
+      hide_metadata: bdev.hides_metadata,
       workload,
       queue_depth,
       io_size,

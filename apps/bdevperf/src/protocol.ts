@@ -12,6 +12,7 @@ export interface JobSpec {
   /** The bdev's name. */
   readonly name: string;
   readonly bdev_id: number;
+  readonly hide_metadata: boolean;
   /** Jobs with the same number run on one logical thread; no other reactor has a thread of this number. */
   readonly thread: number;
   readonly thread_name: string;

@@ -126,7 +126,7 @@ export class SubsystemView {
   }
 
   private open(ns: NamespaceSnapshot): void {
-    const channel = getBdevService(this.reactor).getChannel(ns.bdev.id, this.thread);
+    const channel = getBdevService(this.reactor).getChannel(ns.bdev.id, this.thread, ns.bdev.hides_metadata);
     this.namespaces[ns.nsid] = new NamespaceView(ns, channel);
   }
 

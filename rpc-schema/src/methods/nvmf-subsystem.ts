@@ -187,7 +187,7 @@ export const nvmfSubsystemMethods = [
             default: 'false',
             cli: set('-i, --no-auto-visible'),
           }),
-          hide_metadata: optional(t.bool, 'Hide metadata of the bdev.', {
+          hide_metadata: optional(t.bool, 'Make and check metadata of the bdev here; hosts see none.', {
             deprecated: 'create the bdev without metadata',
             cli: set('-N, --hide-metadata'),
           }),

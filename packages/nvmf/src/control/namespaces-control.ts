@@ -56,11 +56,16 @@ export function openNamespace(
     refuse('anagrpid', `is ${anagrpid}: give 1 to ${max_namespaces}`);
   const eui64 = identifier('eui64', params.eui64, parseEui64);
   const nguid = identifier('nguid', params.nguid, parseNguid);
-  const descriptor = openBdev(bdevs, params.bdev_name, (event) => onEvent(nsid, event));
+  const hide_metadata = params.hide_metadata ?? false;
+  const descriptor = openBdev(bdevs, params.bdev_name, hide_metadata, (event) => onEvent(nsid, event));
   const { description } = descriptor;
-  if (description.md_size > 0 && !description.md_interleave) {
+  if (description.md_size > 0) {
     void descriptor.close();
-    refuse('bdev_name', `${params.bdev_name} has separate metadata, which is not supported`);
+    refuse(
+      'bdev_name',
+      `${params.bdev_name} has metadata of ${description.md_size} bytes a block, which hosts cannot be shown yet; ` +
+        'set hide_metadata',
+    );
   }
   const uuid = params.uuid ?? description.uuid;
   return {
@@ -73,9 +78,14 @@ export function openNamespace(
   };
 }
 
-function openBdev(bdevs: BdevRegistry, name: string, onEvent: (event: BdevEvent) => void): BdevDescriptor {
+function openBdev(
+  bdevs: BdevRegistry,
+  name: string,
+  hide_metadata: boolean,
+  onEvent: (event: BdevEvent) => void,
+): BdevDescriptor {
   try {
-    const descriptor = bdevs.open(name, { write: true, owner: { name: CLAIMER, onEvent } });
+    const descriptor = bdevs.open(name, { write: true, hide_metadata, owner: { name: CLAIMER, onEvent } });
     try {
       descriptor.claim('exclusive_write', { module: CLAIMER });
     } catch (error) {
@@ -105,6 +115,11 @@ export function namespaceInfo(record: NamespaceRecord, ana: boolean) {
 /** The `namespace` parameter that makes it again. */
 export function namespaceConfig(record: NamespaceRecord, ana: boolean): Record<string, unknown> {
   const { name: _, ...shown } = namespaceInfo(record, ana);
-  const { ptpl_file, no_auto_visible } = record;
-  return { ...shown, ...(ptpl_file !== undefined && { ptpl_file }), no_auto_visible };
+  const { ptpl_file, no_auto_visible, descriptor } = record;
+  return {
+    ...shown,
+    ...(ptpl_file !== undefined && { ptpl_file }),
+    no_auto_visible,
+    ...(descriptor.description.hides_metadata && { hide_metadata: true }),
+  };
 }
