@@ -1,6 +1,7 @@
 import { allocateSharedMemory, attachSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import type { Reactor, ReactorService, Thread } from '@spdk-ts/reactor';
 import { BdevChannel } from './channel.ts';
+import { type ReadRequest, readForControl } from './control-read.ts';
 import type { BdevDescription } from './description.ts';
 import { BdevDevice, type DeviceParts } from './device.ts';
 import { BdevError } from './errors.ts';
@@ -177,6 +178,7 @@ export class BdevService implements DeviceParts {
       },
       retire: ({ id }: { id: number }) => this.device(id).retire(),
       remove: ({ id }: { id: number }) => this.remove(id),
+      read: (request: ReadRequest) => readForControl(this, request),
       freeze: ({ id }: { id: number }) => this.device(id).freeze(),
       moduleReset: ({ id }: { id: number }) => this.device(id).moduleReset(),
       unfreeze: ({ id }: { id: number }) => this.device(id).unfreeze(),

@@ -132,6 +132,7 @@ export class BdevDevice implements BdevIoOwner {
     this.removed = true;
     for (const channel of this.channels) channel.retire();
     this.hidden?.retire();
+    this.instance.retire?.();
   }
 
   /** Resolves when the last channel has been put. */

@@ -8,8 +8,23 @@ export interface BdevModule {
   readonly name: string;
   /** Called when a device was unregistered and no reactor holds it any more: closes files, frees memory. */
   destroy(description: BdevDescription): Promise<void> | void;
-  /** The RPC calls that make the device again, for save_config. */
+  /** The RPC calls that make the device again, for save_config. None for one that examination finds again. */
   config(description: BdevDescription): { method: string; params: Record<string, unknown> }[];
+  /** The RPC calls that set the module's own options, for save_config: they come before all bdevs. */
+  options?(): { method: string; params: Record<string, unknown> }[];
+  /** The RPC calls for devices that wait for others to come, for save_config. */
+  pending?(): { method: string; params: Record<string, unknown> }[];
+  /**
+   * A bdev was registered: the module takes it if it was configured to, without I/O. Claims must be made before the
+   * first await; the promise is of the devices that it makes then.
+   */
+  examineConfig?(description: BdevDescription): Promise<void> | void;
+  /**
+   * The same for what can only be told from its contents, see {@link BdevRegistry.readBlocks}. Called after every
+   * examineConfig, unless another module has claimed the bdev. Both log what is wrong and leave the bdev alone, or
+   * reject with an Error that says it.
+   */
+  examineDisk?(description: BdevDescription): Promise<void>;
   /** `driver_specific` of bdev_get_bdevs. */
   info?(description: BdevDescription): Record<string, unknown>;
 }
@@ -34,6 +49,8 @@ export interface BdevInstance {
   createChannel(thread: Thread): ModuleChannel;
   /** The device changed (resize): called before I/O to the new blocks is let through. */
   update?(description: BdevDescription): void;
+  /** The device is being removed and gets no I/O any more: what is held back on purpose is to end. */
+  retire?(): void;
   /** The device is gone: its last channel has been destroyed. */
   destroy?(): void;
 }

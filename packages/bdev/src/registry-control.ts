@@ -4,6 +4,7 @@ import type { BdevDescription, BdevSpec } from './description.ts';
 import type { DeviceStat } from './device.ts';
 import { type BdevDescriptor, BdevEntry, type BdevOpenOptions } from './entry-control.ts';
 import { BdevError } from './errors.ts';
+import { Examination } from './examine-control.ts';
 import { defaultHistogram, Histogram, type HistogramOptions } from './histogram.ts';
 import { type BdevInfo, bdevInfo } from './info.ts';
 import { addIoStat, newIoStat, type StatResetMode } from './io-stat.ts';
@@ -45,7 +46,7 @@ export class BdevRegistry {
   /** Registrations under way. */
   private readonly registering = new Set<Promise<unknown>>();
   private readonly listeners = new Set<(type: BdevNotification, name: string) => void>();
-  private readonly examined: string[] = [];
+  private readonly examination: Examination;
   private current: BdevOptions;
   private readonly pool = new Int32Array(new SharedArrayBuffer(4));
   private readonly zeroRegion: number;
@@ -58,6 +59,11 @@ export class BdevRegistry {
   /** The reactors of `host` must have been started with the plugin `bdevReactorEntry`. */
   constructor(host: ReactorHost, options: Partial<BdevOptions> = {}) {
     this.host = host;
+    this.examination = new Examination({
+      log: this.log,
+      modules: () => this.modules.values(),
+      automatic: () => this.current.bdev_auto_examine,
+    });
     this.zeroRegion = host.allocateRegionId();
     this.locks = new RangeLocks(host);
     this.rates = new RateLimitControl(host);
@@ -159,9 +165,10 @@ export class BdevRegistry {
   // --- life ---
 
   /**
-   * Registers a bdev and makes it on every reactor. Rejects with BdevError: EEXIST if the name, an alias or the
-   * UUID is taken, EINVAL for what the spec cannot be, or what a reactor's half said; the module then frees what
-   * it has allocated (destroy is not called).
+   * Registers a bdev, makes it on every reactor, and lets modules examine it: what was configured to stack on it is
+   * there when this resolves. Rejects with BdevError: EEXIST if the name, an alias or the UUID is taken, EINVAL for
+   * what the spec cannot be, or what a reactor's half said; the module then frees what it has allocated (destroy is
+   * not called).
    */
   register(module: string, spec: BdevSpec): Promise<BdevDescription> {
     const done = this.registerNow(module, spec);
@@ -196,6 +203,7 @@ export class BdevRegistry {
     }
     this.entries.set(description.id, entry);
     this.notify('bdev_register', description.name);
+    await this.examination.begin(entry);
     return description;
   }
 
@@ -228,6 +236,7 @@ export class BdevRegistry {
     this.watch.forget(id);
     for (const key of [name, ...aliases].map(lookupKey)) this.names.delete(key);
     await entry.module.destroy(entry.description);
+    this.examination.forget(entry.description);
     this.notify('bdev_unregister', name);
   }
 
@@ -313,22 +322,45 @@ export class BdevRegistry {
     return { release: () => this.locks.unlock(id, lock) };
   }
 
-  // --- examination: no module looks into bdevs yet ---
+  // --- examination ---
 
-  /** Resolves when every registration that is under way has ended. */
+  /** Resolves when every registration and every examination that is under way has ended. */
   async waitForExamine(): Promise<void> {
-    while (this.registering.size > 0) await Promise.allSettled([...this.registering]);
+    while (this.registering.size > 0 || this.examination.busy) {
+      await Promise.allSettled([...this.registering]);
+      await this.examination.settled();
+    }
   }
 
-  /** Names a bdev that is to be examined although auto examine is off. Throws BdevError EINVAL if it is on. */
-  examine(name: string): void {
-    if (this.current.bdev_auto_examine)
-      throw new BdevError(
-        Errno.EINVAL,
-        `manual examine of "${name}" is not allowed while auto examine is on; ` +
-          'call bdev_set_options with bdev_auto_examine false first',
-      );
-    if (!this.examined.includes(name)) this.examined.push(name);
+  /**
+   * Examines a bdev although auto examine is off: now, and if it is not there yet, when it comes. Rejects with
+   * BdevError EINVAL if auto examine is on, EEXIST if the name was given before.
+   */
+  async examine(name: string): Promise<void> {
+    this.examination.allow(name);
+    const entry = this.names.get(lookupKey(name));
+    if (entry === undefined || entry.removal !== null || !this.entries.has(entry.description.id)) return;
+    const done = this.examination.begin(entry);
+    this.registering.add(done);
+    await done;
+    this.registering.delete(done);
+  }
+
+  /**
+   * Reads blocks of a bdev on behalf of the control thread, for a module that examines it. Rejects with BdevError
+   * ENODEV, EINVAL for blocks that it does not have, EIO if the read failed.
+   */
+  async readBlocks(name: string, offset_blocks: number, num_blocks: number): Promise<Uint8Array> {
+    const owner = { name: 'examine', onEvent: () => {} };
+    const descriptor = this.open(name, { write: false, owner });
+    try {
+      const { id } = descriptor.description;
+      return (await this.host.call(0, 'bdev', 'read', { id, offset_blocks, num_blocks })) as Uint8Array;
+    } catch (error) {
+      throw BdevError.from(error);
+    } finally {
+      await descriptor.close();
+    }
   }
 
   // --- what is told of bdevs ---
@@ -449,16 +481,21 @@ export class BdevRegistry {
     return total;
   }
 
-  /** The calls that make this state again, in SPDK's order. */
+  /**
+   * The calls that make this state again: the layer's options, the modules', the bdevs in the order of their
+   * registration (so that each comes after those it stands on), and what waits for bdevs that are to come.
+   */
   config(): ConfigCall[] {
     const calls: ConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.current } }];
-    for (const name of this.examined) calls.push({ method: 'bdev_examine', params: { name } });
+    for (const name of this.examination.names) calls.push({ method: 'bdev_examine', params: { name } });
+    for (const module of this.modules.values()) calls.push(...(module.options?.() ?? []));
     for (const { description, module, histogram, removal } of this.entries.values()) {
       if (removal !== null) continue;
       calls.push(...module.config(description));
       calls.push(...this.rates.config(description.id, description.name));
       if (histogram !== null) calls.push(histogramCall(description.name, histogram));
     }
+    for (const module of this.modules.values()) calls.push(...(module.pending?.() ?? []));
     calls.push({ method: 'bdev_wait_for_examine' });
     return calls;
   }

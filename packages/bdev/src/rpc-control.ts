@@ -53,8 +53,8 @@ export function registerBdevRpcs(
     return [registry.info(description ?? found(registry, name))];
   });
 
-  rpc.register('bdev_examine', ({ name }) => {
-    registry.examine(name);
+  rpc.register('bdev_examine', async ({ name }) => {
+    await registry.examine(name);
     return true;
   });
   rpc.register('bdev_wait_for_examine', async () => {

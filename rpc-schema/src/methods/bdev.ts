@@ -156,6 +156,10 @@ export const bdevMethods = [
     params: { name: required(t.string, 'Name or alias of the bdev.', { cli: option('-b, --name') }) },
     result: t.bool,
     resultText: '`true`',
+    errors: [
+      [-22, 'Auto examine is on.'],
+      [-17, 'The name was given before.'],
+    ],
   }),
   define({
     name: 'bdev_wait_for_examine',
