@@ -13,6 +13,7 @@ import { nvmfTargetMethods } from './methods/nvmf-target.ts';
 import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
 import { sockMethods } from './methods/sock.ts';
 import { threadMethods } from './methods/thread.ts';
+import { passthruMethods, splitMethods } from './methods/vbdev.ts';
 
 type Builtin =
   | (typeof coreMethods)[number]
@@ -24,6 +25,8 @@ type Builtin =
   | (typeof sockMethods)[number]
   | (typeof bdevMethods)[number]
   | (typeof bdevRateMethods)[number]
+  | (typeof passthruMethods)[number]
+  | (typeof splitMethods)[number]
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
@@ -73,6 +76,8 @@ registerSchema(
     sockMethods,
     bdevMethods,
     bdevRateMethods,
+    passthruMethods,
+    splitMethods,
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,

@@ -2,9 +2,11 @@
 import {
   type BdevChannel,
   type BdevControlPlugin,
+  type BdevOptions,
   BdevRegistry,
   bdevReactorEntry,
   getBdevService,
+  registerBdevRpcs,
 } from '@spdk-ts/bdev';
 import { ManualClock } from '@spdk-ts/env';
 import { native, nativeUnavailable } from '@spdk-ts/native';
@@ -39,12 +41,23 @@ export class ModuleBed {
     reactor: ReactorPlugin,
     { uring = false, count = 1 }: { uring?: boolean; count?: number } = {},
   ): Promise<ModuleBed> {
+    return await ModuleBed.startAll([[control, reactor]], { uring, count });
+  }
+
+  /** Several modules, for stacks: both halves of each. With the layer's RPCs. */
+  static async startAll(
+    modules: readonly (readonly [BdevControlPlugin, ReactorPlugin])[],
+    { options = {}, ...host }: { uring?: boolean; count?: number; options?: Partial<BdevOptions> } = {},
+  ): Promise<ModuleBed> {
     const bed = new ModuleBed();
-    const plugins = [await loadReactorPlugin(bdevReactorEntry), reactor];
-    bed.host = await LocalHost.start({ clock: bed.clock, plugins, uring, count });
-    bed.bdevs = new BdevRegistry(bed.host);
-    registerSchema(...(control.methods ?? []));
-    await control.setup({ host: bed.host, bdevs: bed.bdevs, rpc: bed.rpc });
+    const plugins = [await loadReactorPlugin(bdevReactorEntry), ...modules.map(([, reactor]) => reactor)];
+    bed.host = await LocalHost.start({ clock: bed.clock, plugins, ...host });
+    bed.bdevs = new BdevRegistry(bed.host, options);
+    registerBdevRpcs(bed.rpc, bed.bdevs, bed.host, bed.clock);
+    for (const [control] of modules) {
+      registerSchema(...(control.methods ?? []));
+      await control.setup({ host: bed.host, bdevs: bed.bdevs, rpc: bed.rpc });
+    }
     return bed;
   }
 

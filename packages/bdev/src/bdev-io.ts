@@ -35,6 +35,9 @@ export const IoState = {
 
 export const ZcopyPhase = { START: 0, END: 1 } as const;
 
+/** {@link BdevIo.ownBuffer} of an I/O that holds its base's I/O instead of a buffer: no buffer begins there. */
+export const HOLDS_BASE = 1;
+
 const nobody: BdevIoOwner = { bdevIoDone: () => {} };
 
 /**
@@ -59,7 +62,7 @@ export class BdevIo {
   offset = 0;
   length = 0;
   iovs: IoVec | null = null;
-  /** A buffer that the layer took from the pool for this I/O, or -1. Given back by {@link free}. */
+  /** A buffer that the layer took from the pool for this I/O, or HOLDS_BASE, or -1. Given back by {@link free}. */
   ownBuffer = -1;
 
   owner: BdevIoOwner = nobody;
@@ -120,6 +123,11 @@ export class BdevIo {
   /** The application tag that a block must have, in the bits of the mask. */
   dif_app_tag = 0;
   dif_app_tag_mask = 0;
+  /** For stacked modules: the base's I/O that serves this one, or null; the I/O of the bdev above that this one serves. */
+  base: BdevIo | null = null;
+  upper: BdevIo | null = null;
+  /** For the layer: the base's I/O in whose place this one's data are, while {@link ownBuffer} is HOLDS_BASE. */
+  held: BdevIo | null = null;
 
   constructor(index: number) {
     this.index = index;
@@ -167,6 +175,23 @@ export class BdevIo {
     this.dif_ref_tag = -1;
     this.dif_app_tag = 0;
     this.dif_app_tag_mask = 0;
+  }
+
+  /**
+   * For stacked modules, that were told of the end of their base's I/O: ends this one, and its owner is told at once.
+   * Never from within a submit, and not with status NOMEM.
+   */
+  completeNow(status: number): void {
+    this.channel!.completedNow(this, status);
+  }
+
+  /** For stacked modules: a read's data are where the base's I/O has them, which is freed together with this one. */
+  takePlace(base: BdevIo): void {
+    this.region = base.region;
+    this.offset = base.offset;
+    this.iovs = base.iovs;
+    this.held = base;
+    this.ownBuffer = HOLDS_BASE;
   }
 
   /** For owners: gives a completed I/O back to its pool, with the buffer that the layer lent it. */

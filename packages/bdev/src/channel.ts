@@ -114,6 +114,13 @@ export class BdevChannel extends ChannelCalls {
     return io;
   }
 
+  /** For stacked modules: an I/O object although none is free, see {@link ThreadContext.takeBeyond}. */
+  getIoBeyond(): BdevIo {
+    const io = this.context.takeBeyond();
+    io.channel = this;
+    return io;
+  }
+
   /** Called once when an I/O object is free again on this thread; never from within this call. */
   queueWait(waiter: BdevIoWaiter): void {
     this.context.wait(waiter);
@@ -282,10 +289,7 @@ export class BdevChannel extends ChannelCalls {
   private findPlace(io: BdevIo): void {
     const bytes = io.num_blocks * this.block_size;
     io.length = bytes;
-    if (io.ownBuffer >= 0) {
-      this.reactor.buffers.put(io.ownBuffer);
-      io.ownBuffer = -1;
-    }
+    if (io.ownBuffer >= 0) this.context.release(io);
     if (this.in_place && io.type === IoType.READ && !this.data.splits(io)) {
       this.startOrQueue(io);
       return;
@@ -347,6 +351,15 @@ export class BdevChannel extends ChannelCalls {
     io.status = status;
     io.state = IoState.COMPLETING;
     this.context.complete(io);
+  }
+
+  /** For stacked modules, through {@link BdevIo.completeNow}. */
+  completedNow(io: BdevIo, status: number): void {
+    if (io.state !== IoState.SUBMITTED)
+      throw new Error(`bdev I/O ${io.index} was completed in state ${io.state}: twice, or never submitted`);
+    io.status = status;
+    io.state = IoState.COMPLETING;
+    this.finish(io);
   }
 
   /** For the context: tells the owner of a completed I/O. */
@@ -502,7 +515,7 @@ export class BdevChannel extends ChannelCalls {
     return 0;
   }
 
-  /** True if an I/O of this channel will end ABORTED. */
+  /** Tries to abort an I/O of this channel, for stacked modules too: true if it will end ABORTED (or has ended). */
   abortTarget(target: BdevIo): boolean {
     if (target.type === IoType.ABORT || target.type === IoType.RESET) return false;
     if (target.type === IoType.ZCOPY && target.zcopy_phase === ZcopyPhase.END) return false;

@@ -37,6 +37,7 @@ export type {
   BdevModule,
   BdevModuleContext,
   BdevReactorModule,
+  ModuleCall,
   ModuleChannel,
 } from './module.ts';
 export { checkBlockSize, checkNumber, uuidOf } from './naming-control.ts';

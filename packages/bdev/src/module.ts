@@ -2,6 +2,12 @@ import type { Reactor, ReactorHost, Thread } from '@spdk-ts/reactor';
 import type { BdevIo } from './bdev-io.ts';
 import type { BdevDescription, BdevSpec } from './description.ts';
 
+/** A call that makes what a module has again, for save_config. */
+export interface ModuleCall {
+  method: string;
+  params: Record<string, unknown>;
+}
+
 /** A module's half on the control thread: validates, opens files, allocates memory. */
 export interface BdevModule {
   /** Name of both halves. */
@@ -9,11 +15,11 @@ export interface BdevModule {
   /** Called when a device was unregistered and no reactor holds it any more: closes files, frees memory. */
   destroy(description: BdevDescription): Promise<void> | void;
   /** The RPC calls that make the device again, for save_config. None for one that examination finds again. */
-  config(description: BdevDescription): { method: string; params: Record<string, unknown> }[];
+  config(description: BdevDescription): ModuleCall[];
   /** The RPC calls that set the module's own options, for save_config: they come before all bdevs. */
-  options?(): { method: string; params: Record<string, unknown> }[];
+  options?(): ModuleCall[];
   /** The RPC calls for devices that wait for others to come, for save_config. */
-  pending?(): { method: string; params: Record<string, unknown> }[];
+  pending?(): ModuleCall[];
   /**
    * A bdev was registered: the module takes it if it was configured to, without I/O. Claims must be made before the
    * first await; the promise is of the devices that it makes then.

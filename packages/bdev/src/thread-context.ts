@@ -1,5 +1,5 @@
 import type { Poller, Thread } from '@spdk-ts/reactor';
-import { BdevIo, IoState } from './bdev-io.ts';
+import { BdevIo, HOLDS_BASE, IoState } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { IoQueue } from './io-queue.ts';
 import { IoVec } from './iovec.ts';
@@ -99,6 +99,16 @@ export class ThreadContext {
     return true;
   }
 
+  /**
+   * An object beyond the pool's size, which it joins when it is given back. For a stacked bdev that has no I/O under
+   * way on its base: the objects may all be with its own users, who would wait for it for ever.
+   */
+  takeBeyond(): BdevIo {
+    const io = this.add();
+    io.state = IoState.SETUP;
+    return io;
+  }
+
   private add(): BdevIo {
     const io = new BdevIo(this.all.length);
     this.all.push(io);
@@ -114,8 +124,7 @@ export class ThreadContext {
   }
 
   giveSpare(io: BdevIo): void {
-    if (io.ownBuffer >= 0) this.thread.reactor.buffers.put(io.ownBuffer);
-    io.ownBuffer = -1;
+    if (io.ownBuffer >= 0) this.release(io);
     io.reset();
     io.state = IoState.FREE;
     this.spare.push(io);
@@ -159,11 +168,21 @@ export class ThreadContext {
     io.state = IoState.FREE;
     io.next = this.free;
     this.free = io;
-    if (buffer >= 0) {
-      io.ownBuffer = -1;
-      this.thread.reactor.buffers.put(buffer);
-    }
+    if (buffer >= 0) this.release(io);
     if (this.waiters.length !== 0 && !this.serving) this.serveWaiters();
+  }
+
+  /** Gives back what the I/O holds beside itself: a buffer, or its base's I/O. */
+  release(io: BdevIo): void {
+    const buffer = io.ownBuffer;
+    io.ownBuffer = -1;
+    if (buffer !== HOLDS_BASE) {
+      this.thread.reactor.buffers.put(buffer);
+      return;
+    }
+    const base = io.held!;
+    io.held = null;
+    base.free();
   }
 
   private readonly serveWaiters = (): void => {

@@ -26,6 +26,8 @@ export const logFlags = [
   'rpc',
   'sock',
   'thread',
+  'vbdev_passthru',
+  'vbdev_split',
 ] as const;
 export type LogFlag = (typeof logFlags)[number];
 

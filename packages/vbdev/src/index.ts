@@ -1,0 +1,7 @@
+/** What bdevs that stack on other bdevs have in common: both halves of a stacked module. */
+export { DelayLine } from './delay-line.ts';
+export { derivedSpec, type StackedContext } from './derived.ts';
+export { Stack } from './stack-control.ts';
+export { StackedChannel } from './stacked-channel.ts';
+export { type StackedKind, StackedModule } from './stacked-module-control.ts';
+export { stackedReactorModule } from './stacked-reactor-module.ts';

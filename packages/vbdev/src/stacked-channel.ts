@@ -1,0 +1,173 @@
+import {
+  type BdevChannel,
+  type BdevIo,
+  type BdevIoOwner,
+  type BdevIoWaiter,
+  IoStatus,
+  IoType,
+  type ModuleChannel,
+} from '@spdk-ts/bdev';
+
+/** Protection information whose reference tag is no address. */
+const DIF_TYPE_3 = 3;
+
+/**
+ * A stacked bdev's channel on one thread: hands each I/O to the base's channel, `offset_blocks` further on, and
+ * its end back up. Modules override {@link submit} to do something on the way down, {@link ended} on the way up.
+ */
+export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter {
+  protected readonly base: BdevChannel;
+  private readonly offset_blocks: number;
+  /** Blocks have metadata. */
+  private readonly metadata: boolean;
+  /** I/Os of the base that serve this channel's. */
+  private under_way = 0;
+  /** I/Os that wait for an I/O object of the base, in order. */
+  private waitHead: BdevIo | null = null;
+  private waitTail: BdevIo | null = null;
+  private waits = false;
+
+  /** `base`: a reference to the base's channel, which this one puts when it is destroyed. */
+  constructor(base: BdevChannel, offset_blocks: number) {
+    this.base = base;
+    this.offset_blocks = offset_blocks;
+    this.metadata = base.device.description.md_size > 0;
+  }
+
+  submit(io: BdevIo): void {
+    this.forward(io);
+  }
+
+  /** The base has ended an I/O: `io` is still to be completed, now (and then with completeNow) or later. */
+  protected ended(io: BdevIo, status: number): void {
+    io.completeNow(status);
+  }
+
+  /** Gives an I/O to the base. */
+  protected forward(io: BdevIo): void {
+    if (io.type === IoType.RESET) {
+      this.abortWaiting();
+      this.pass(io, this.base.getIo() ?? this.base.getIoBeyond());
+      return;
+    }
+    const below = this.waitHead === null ? this.base.getIo() : null;
+    if (below === null) this.wait(io);
+    else this.pass(io, below);
+  }
+
+  private pass(io: BdevIo, below: BdevIo): void {
+    io.base = below;
+    below.upper = io;
+    below.type = io.type;
+    below.offset_blocks = io.offset_blocks + this.offset_blocks;
+    below.num_blocks = io.num_blocks;
+    below.src_offset_blocks = io.src_offset_blocks + this.offset_blocks;
+    below.region = io.region;
+    below.offset = io.offset;
+    below.length = io.length;
+    below.iovs = io.iovs;
+    below.fua = io.fua;
+    below.owner = this;
+    if (this.metadata) this.passMetadata(io, below);
+    this.under_way++;
+    if (this.base.submit(below) !== 0) this.refused(io, below);
+  }
+
+  private passMetadata(io: BdevIo, below: BdevIo): void {
+    const { description } = this.base.device;
+    below.takeMetadata(io, 0, description);
+    // Reference tags are addresses on this bdev, not on the base.
+    if (this.offset_blocks > 0 && io.dif_ref_tag < 0 && description.dif_type !== DIF_TYPE_3)
+      below.dif_ref_tag = io.offset_blocks;
+  }
+
+  /** The base does not take it: it is being removed. */
+  private refused(io: BdevIo, below: BdevIo): void {
+    this.under_way--;
+    io.base = null;
+    below.free();
+    io.complete(IoStatus.FAILED);
+  }
+
+  bdevIoDone(below: BdevIo): void {
+    const io = below.upper!;
+    const status = below.status;
+    this.under_way--;
+    io.base = null;
+    io.cdw0 = below.cdw0;
+    if (status !== IoStatus.SUCCESS) {
+      io.sct = below.sct;
+      io.sc = below.sc;
+    } else if (io.region < 0 && io.type === IoType.READ && io.iovs === null) {
+      io.takePlace(below);
+      this.ended(io, status);
+      return;
+    }
+    below.free();
+    this.ended(io, status);
+  }
+
+  // --- I/O objects of the base ---
+
+  private wait(io: BdevIo): void {
+    if (this.under_way === 0 && this.waitHead === null) {
+      this.pass(io, this.base.getIoBeyond());
+      return;
+    }
+    io.next = null;
+    if (this.waitTail === null) this.waitHead = io;
+    else this.waitTail.next = io;
+    this.waitTail = io;
+    this.askForIo();
+  }
+
+  private askForIo(): void {
+    if (this.waits) return;
+    this.waits = true;
+    this.base.queueWait(this);
+  }
+
+  bdevIoAvailable(): void {
+    this.waits = false;
+    while (this.waitHead !== null) {
+      const below = this.base.getIo();
+      if (below === null) {
+        this.askForIo();
+        return;
+      }
+      const io = this.waitHead;
+      this.unlink(io, null);
+      this.pass(io, below);
+    }
+  }
+
+  private unlink(io: BdevIo, before: BdevIo | null): void {
+    if (before === null) this.waitHead = io.next;
+    else before.next = io.next;
+    if (this.waitTail === io) this.waitTail = before;
+    io.next = null;
+  }
+
+  private abortWaiting(): void {
+    while (this.waitHead !== null) {
+      const io = this.waitHead;
+      this.unlink(io, null);
+      io.complete(IoStatus.ABORTED);
+    }
+  }
+
+  abort(io: BdevIo): boolean {
+    let before: BdevIo | null = null;
+    for (let other = this.waitHead; other !== null; before = other, other = other.next) {
+      if (other !== io) continue;
+      this.unlink(io, before);
+      io.complete(IoStatus.ABORTED);
+      return true;
+    }
+    return io.base !== null && this.base.abortTarget(io.base);
+  }
+
+  destroy(): void {
+    this.base.put();
+  }
+}
