@@ -93,5 +93,6 @@ describe('command line of methods', () => {
     expect(printForm(method('bdev_malloc_create'))).toBe('text');
     expect(printForm(method('bdev_get_bdevs'))).toBe('json');
     expect(printForm(method('bdev_null_resize'))).toBe('json');
+    expect(printForm(method('bdev_split_create'))).toBe('words');
   });
 });

@@ -1,4 +1,4 @@
-import type { Method } from './method.ts';
+import type { Method, PrintForm } from './method.ts';
 import {
   type CliForm,
   type Field,
@@ -105,7 +105,7 @@ export function paramsFromArguments(method: Method, args: Record<string, unknown
 }
 
 /** How the result of a command is printed. */
-export function printForm(method: Method): 'none' | 'json' | 'text' {
+export function printForm(method: Method): PrintForm {
   if (method.cli.print !== undefined) return method.cli.print;
   const { kind } = method.result as SomeType;
   return kind === 'bool' ? 'none' : kind === 'string' ? 'text' : 'json';

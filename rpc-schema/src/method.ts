@@ -6,6 +6,8 @@ export type MethodState = 'startup' | 'runtime' | 'both';
 /** JSON-RPC code of the answer to wrong parameters; SPDK's modules differ and their users match on it. */
 export type DecodeErrorCode = -32602 | -32603;
 
+export type PrintForm = 'none' | 'json' | 'text' | 'words';
+
 /** What the command line does that its parameters do not say by themselves. */
 export interface MethodCli {
   /** Arguments that exist on the command line only, such as a size in MiB; `toParams` must turn them into parameters. */
@@ -15,10 +17,11 @@ export interface MethodCli {
   /** Client-side computation, given the arguments by name. May throw an Error whose message is for the user. */
   readonly toParams?: (args: Record<string, unknown>) => Record<string, unknown>;
   /**
-   * How `rpc.ts` prints the result: `none`, `json` (two spaces), or `text` (json without the quotes around a
-   * string). By default `none` for booleans, `text` for strings, else `json`.
+   * How `rpc.ts` prints the result: `none`, `json` (two spaces), `text` (json without the quotes around a string),
+   * or `words` (an array's strings on a line, quoted for a shell). By default `none` for booleans, `text` for
+   * strings, else `json`.
    */
-  readonly print?: 'none' | 'json' | 'text';
+  readonly print?: PrintForm;
   /** There is no command, because the method makes no sense outside of a lasting connection. */
   readonly hidden?: boolean;
 }

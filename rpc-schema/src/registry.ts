@@ -3,7 +3,9 @@ import { bdevMethods } from './methods/bdev.ts';
 import { bdevRateMethods } from './methods/bdev-rate.ts';
 import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
+import { errorMethods } from './methods/error-injection.ts';
 import { frameworkMethods } from './methods/framework.ts';
+import { gptMethods } from './methods/gpt.ts';
 import { iobufMethods } from './methods/iobuf.ts';
 import { logMethods } from './methods/log.ts';
 import { notifyMethods } from './methods/notify.ts';
@@ -13,7 +15,7 @@ import { nvmfTargetMethods } from './methods/nvmf-target.ts';
 import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
 import { sockMethods } from './methods/sock.ts';
 import { threadMethods } from './methods/thread.ts';
-import { passthruMethods, splitMethods } from './methods/vbdev.ts';
+import { delayMethods, passthruMethods, splitMethods } from './methods/vbdev.ts';
 
 type Builtin =
   | (typeof coreMethods)[number]
@@ -27,6 +29,9 @@ type Builtin =
   | (typeof bdevRateMethods)[number]
   | (typeof passthruMethods)[number]
   | (typeof splitMethods)[number]
+  | (typeof delayMethods)[number]
+  | (typeof errorMethods)[number]
+  | (typeof gptMethods)[number]
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
@@ -78,6 +83,9 @@ registerSchema(
     bdevRateMethods,
     passthruMethods,
     splitMethods,
+    delayMethods,
+    errorMethods,
+    gptMethods,
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,

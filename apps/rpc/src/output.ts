@@ -1,4 +1,5 @@
 import { RpcError } from '@spdk-ts/rpc';
+import type { PrintForm } from '@spdk-ts/rpc-schema';
 
 /** Where a command writes; tests and the --server mode bring their own. */
 export interface Output {
@@ -11,9 +12,17 @@ export const processOutput: Output = {
   err: (text) => process.stderr.write(text),
 };
 
-/** Prints a result as `form` says: JSON with two spaces, or the same without the quotes around a string. */
-export function printResult(output: Output, form: 'none' | 'json' | 'text', result: unknown): void {
+/** A word as a POSIX shell takes it for one. */
+const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+
+/** Prints a result as `form` says, see MethodCli. */
+export function printResult(output: Output, form: PrintForm, result: unknown): void {
   if (form === 'none') return;
+  if (form === 'words') {
+    output.out(`${(result as string[]).map(shellWord).join(' ')}\n`);
+    return;
+  }
   const text = JSON.stringify(result, null, 2);
   output.out(`${form === 'text' ? text.replace(/^"+|"+$/g, '') : text}\n`);
 }

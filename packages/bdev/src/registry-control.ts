@@ -491,9 +491,12 @@ export class BdevRegistry {
     for (const module of this.modules.values()) calls.push(...(module.options?.() ?? []));
     for (const { description, module, histogram, removal } of this.entries.values()) {
       if (removal !== null) continue;
-      calls.push(...module.config(description));
-      calls.push(...this.rates.config(description.id, description.name));
-      if (histogram !== null) calls.push(histogramCall(description.name, histogram));
+      const made = module.config(description);
+      const settings: ConfigCall[] = this.rates.config(description.id, description.name);
+      if (histogram !== null) settings.push(histogramCall(description.name, histogram));
+      // One that examination makes is there when that has ended.
+      if (made.length === 0 && settings.length > 0) calls.push({ method: 'bdev_wait_for_examine' });
+      calls.push(...made, ...settings);
     }
     for (const module of this.modules.values()) calls.push(...(module.pending?.() ?? []));
     calls.push({ method: 'bdev_wait_for_examine' });

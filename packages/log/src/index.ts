@@ -26,6 +26,9 @@ export const logFlags = [
   'rpc',
   'sock',
   'thread',
+  'vbdev_delay',
+  'vbdev_error',
+  'vbdev_gpt',
   'vbdev_passthru',
   'vbdev_split',
 ] as const;

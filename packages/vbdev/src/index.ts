@@ -3,5 +3,5 @@ export { DelayLine } from './delay-line.ts';
 export { derivedSpec, type StackedContext } from './derived.ts';
 export { Stack } from './stack-control.ts';
 export { StackedChannel } from './stacked-channel.ts';
+export { StackedDevice, stackedReactorModule } from './stacked-device.ts';
 export { type StackedKind, StackedModule } from './stacked-module-control.ts';
-export { stackedReactorModule } from './stacked-reactor-module.ts';

@@ -78,11 +78,18 @@ export class Stack {
     this.going = false;
   }
 
-  /** After open: registers what `make` says, all of it or nothing. Rejects with BdevError, and the base is free. */
-  async build(make: SpecMaker): Promise<void> {
+  /**
+   * After open: registers what `make` says, all of it or nothing; with `onFailure`, what can be, and it is told of
+   * the rest. Rejects with BdevError, and the base is free.
+   */
+  async build(make: SpecMaker, onFailure?: (part: string, error: Error) => void): Promise<void> {
+    const base = this.descriptor!.description;
     try {
-      const base = this.descriptor!.description;
-      for (const spec of make(base, this.context(base))) await this.add(spec);
+      for (const spec of make(base, this.context(base)))
+        await this.add(spec).catch((error: Error) => {
+          if (onFailure === undefined) throw error;
+          onFailure(spec.name, error);
+        });
     } catch (error) {
       await this.unregisterParts();
       throw error;
@@ -91,7 +98,7 @@ export class Stack {
       this.letGo();
     }
     if (this.going) await this.unregisterParts();
-    else this.onEvent('resize');
+    else if (this.base?.num_blocks !== base.num_blocks) this.onEvent('resize');
   }
 
   /** Registers one more part. Rejects with BdevError. */

@@ -21,7 +21,9 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
   /** Blocks have metadata. */
   private readonly metadata: boolean;
   /** I/Os of the base that serve this channel's. */
-  private under_way = 0;
+  protected under_way = 0;
+  /** For the device. */
+  onDestroyed: (() => void) | null = null;
   /** I/Os that wait for an I/O object of the base, in order. */
   private waitHead: BdevIo | null = null;
   private waitTail: BdevIo | null = null;
@@ -47,12 +49,17 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
   protected forward(io: BdevIo): void {
     if (io.type === IoType.RESET) {
       this.abortWaiting();
-      this.pass(io, this.base.getIo() ?? this.base.getIoBeyond());
+      this.forwardAtOnce(io);
       return;
     }
     const below = this.waitHead === null ? this.base.getIo() : null;
     if (below === null) this.wait(io);
     else this.pass(io, below);
+  }
+
+  /** The same, without waiting for an I/O object behind others. */
+  protected forwardAtOnce(io: BdevIo): void {
+    this.pass(io, this.base.getIo() ?? this.base.getIoBeyond());
   }
 
   private pass(io: BdevIo, below: BdevIo): void {
@@ -167,7 +174,11 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     return io.base !== null && this.base.abortTarget(io.base);
   }
 
+  /** The bdev is being removed: what is held back on purpose is to end. */
+  retire(): void {}
+
   destroy(): void {
     this.base.put();
+    this.onDestroyed?.();
   }
 }

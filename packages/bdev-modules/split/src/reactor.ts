@@ -4,7 +4,7 @@ import { StackedChannel, type StackedContext, stackedReactorModule } from '@spdk
 
 const module = stackedReactorModule(
   'split',
-  (base, { context }) => new StackedChannel(base, (context as StackedContext).offset_blocks),
+  (base, { description }) => new StackedChannel(base, (description.context as StackedContext).offset_blocks),
 );
 
 const plugin: ReactorPlugin = {

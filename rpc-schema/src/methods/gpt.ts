@@ -1,0 +1,22 @@
+import { inFamily } from '../method.ts';
+import { required, t, toggle } from '../types.ts';
+
+const define = inFamily('gpt');
+
+export const gptMethods = [
+  define({
+    name: 'bdev_gpt_set_options',
+    text: 'Says which partitions of a GPT become bdevs, on bdevs that are examined from now on.',
+    own: true,
+    state: 'both',
+    params: {
+      all_types: required(
+        t.bool,
+        'Those of every type, not only those with the type GUIDs that SPDK has for itself.',
+        { default: 'false', cli: toggle('--all-types') },
+      ),
+    },
+    result: t.bool,
+    resultText: '`true`',
+  }),
+];
