@@ -698,6 +698,24 @@ describe('what the layer does for modules that cannot', () => {
     expect(bed.reactor.buffers.smallFree + bed.reactor.buffers.largeFree).toBe(4);
   });
 
+  it('ends aborted where it was said to, whatever its last piece comes to', async () => {
+    const bed = await TestBed.start();
+    bed.script.immediate = false;
+    const owner = new Owner();
+    const io = prepare(bed, owner, 0, IoType.COMPARE, 0, 1);
+    io.region = bed.region;
+    io.offset = 64 * BLOCK;
+    io.length = BLOCK;
+    bed.bytes.fill(1, io.offset, io.offset + BLOCK);
+    expect(bed.channel.submit(io)).toBe(0);
+    bed.channel.abort(io, owner, 1);
+    bed.poll();
+    expect(owner.done).toEqual([{ index: 1, status: SUCCESS, cdw0: 0 }]);
+    bed.script.complete();
+    bed.poll();
+    expect(owner.done.at(-1)).toMatchObject({ index: 0, status: ABORTED });
+  });
+
   it('goes on although the pool of I/O objects is empty', async () => {
     const bed = await TestBed.start({ options: { bdev_io_pool_size: 2, bdev_io_cache_size: 1 } });
     const owner = new Owner();
@@ -745,6 +763,23 @@ describe('hot remove', () => {
     await descriptor.close();
     await bed.until(removal);
     expect(bed.destroyed).toEqual(['Test0']);
+  });
+
+  it('aborts what the layer does for the module, once the piece under way has ended', async () => {
+    const bed = await TestBed.start({ spec: { io_types: RW } });
+    bed.script.immediate = false;
+    const owner = new Owner();
+    bed.channel.copyBlocks(0, 100, 1, owner);
+    bed.channel.writeZeroesBlocks(0, 1, owner);
+    const removal = bed.bdevs.unregister('Test0');
+    await bed.settle();
+    bed.script.complete();
+    await bed.settle();
+    // Of the copy, the write was still to come.
+    expect(owner.statuses.sort()).toEqual([ABORTED, SUCCESS].sort());
+    expect(bed.script.seen.filter(({ type }) => type === IoType.WRITE)).toHaveLength(1);
+    bed.channel.put();
+    await bed.until(removal);
   });
 
   it('is an error of the program when a channel is put with I/O in flight', async () => {

@@ -58,7 +58,7 @@ export class Emulation implements BdevIoOwner, IoWork {
   /** Starts the next piece, or ends. */
   private step(): void {
     if (this.aborted || this.doneBlocks === this.parent.num_blocks) {
-      this.end(this.aborted ? IoStatus.ABORTED : IoStatus.SUCCESS);
+      this.end(IoStatus.SUCCESS);
       return;
     }
     const io = this.channel.takeSpare();
@@ -90,6 +90,7 @@ export class Emulation implements BdevIoOwner, IoWork {
     const result = this.channel.submit(io);
     if (result === 0) return;
     this.channel.giveSpare(io);
+    // Where the bdev is being removed, what has not been done yet is aborted, as what waits in queues is.
     this.end(result === Errno.ENODEV ? IoStatus.ABORTED : IoStatus.FAILED);
   }
 
@@ -147,6 +148,8 @@ export class Emulation implements BdevIoOwner, IoWork {
 
   private end(status: number): void {
     this.releaseData();
-    if (this.parent.state === IoState.SUBMITTED) this.channel.workDone(this.parent, status);
+    // Whoever aborted it was told that it ends so, whatever its last piece came to.
+    const said = this.aborted ? IoStatus.ABORTED : status;
+    if (this.parent.state === IoState.SUBMITTED) this.channel.workDone(this.parent, said);
   }
 }
