@@ -26,6 +26,21 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      ...[
+        ['bdev', {}],
+        // The same without the addon.
+        ['bdev-portable', { SPDK_TS_NATIVE: '0' }],
+      ].map(([name, env]) => ({
+        test: {
+          name: name as string,
+          env: env as Record<string, string>,
+          include: ['test/bdev/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          // Loaded by Node.js itself, as plugins from elsewhere are: both then share one block device layer.
+          server: { deps: { external: [/\/dist\//] } },
+        },
+      })),
       {
         test: {
           name: 'soak',

@@ -1,0 +1,126 @@
+/**
+ * Holds bdevs to what every bdev must do: those of the modules of the tree, stacks of them, or those that
+ * `npm run test:bdev -- --bdev JSON` names. See HACKING.md.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Random } from '@spdk-ts/env';
+import { setLogWriter } from '@spdk-ts/log';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { uringUnavailable } from '../../packages/bdev-modules/test/bed.ts';
+import { Bench } from './bench.ts';
+import { bases, layers, stack, subjectsOf } from './builders.ts';
+import { type Check, checks } from './checks/index.ts';
+import { loadModules } from './modules.ts';
+import { chosen, effort, plugins } from './options.ts';
+import { resizeBy, type Subject } from './subject.ts';
+import { Trial } from './trial.ts';
+
+const STACKS = 4;
+const HEIGHT_MAX = 4;
+
+console.log(`seed ${effort.seed}: npm run test:bdev -- --seed ${effort.seed}`);
+const modules = await loadModules(plugins);
+const folder = mkdtempSync(join(tmpdir(), 'bdev-conformance-'));
+const probe = await Bench.start(modules, false);
+const methods = probe.rpc.methods();
+await probe.stop();
+
+const here = (method: string): boolean => methods.includes(method);
+const random = new Random(effort.seed);
+
+/** Why a subject cannot be made on this machine; empty: it can. */
+async function unavailable(subject: Subject): Promise<string> {
+  if (subject.uring && uringUnavailable !== '') return `no io_uring: ${uringUnavailable}`;
+  const bench = await Bench.start(modules, subject.uring);
+  try {
+    for (const { method, params } of subject.calls) await bench.call(method, params);
+    return '';
+  } catch (error) {
+    // Only that there is no such thing here is no failure.
+    const { code, message } = error as { code?: number; message: string };
+    if (code === -95) return message;
+    return '';
+  } finally {
+    await bench.stop();
+  }
+}
+
+async function subjectsOfTree(): Promise<Subject[]> {
+  const all = bases.filter(({ method }) => here(method)).flatMap((builder) => subjectsOf(builder, folder));
+  const able: Subject[] = [];
+  for (const subject of all) {
+    const why = await unavailable(subject);
+    if (why === '') able.push(subject);
+    else console.log(`not tested: ${subject.title}: ${why}`);
+  }
+  const among = layers.filter(({ method }) => here(method));
+  if (among.length === 0) console.log('no stacks: there is no module whose bdevs lie on others');
+  const stacks = Array.from({ length: among.length === 0 ? 0 : STACKS }, () => {
+    const base = able[random.below(able.length)]!;
+    return stack(base, among, 1 + random.below(HEIGHT_MAX), random);
+  });
+  return [...able, ...stacks];
+}
+
+function subjectsChosen(): Subject[] {
+  return chosen!.map((subject) => {
+    const resize = subject.calls.at(-1)!.method.replace(/_create$/, '_resize');
+    return {
+      ...subject,
+      uring: uringUnavailable === '',
+      resize:
+        resize.endsWith('_resize') && here(resize) && subject.bdev === undefined
+          ? resizeBy(resize)
+          : undefined,
+    };
+  });
+}
+
+const subjects = chosen === null ? await subjectsOfTree() : subjectsChosen();
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it.runIf(chosen === null)('every module that makes bdevs is tested', () => {
+  const known = [...bases, ...layers].map(({ method }) => method);
+  const makers = methods.filter((method) => /^bdev_\w+_create$/.test(method));
+  expect(
+    makers.filter((method) => !known.includes(method)),
+    'add a builder to test/bdev/builders.ts',
+  ).toEqual([]);
+});
+
+for (const subject of subjects) describe(subject.title, () => holdToAll(subject));
+
+function holdToAll(subject: Subject): void {
+  let bench: Bench | null = null;
+  let log: string[] = [];
+  beforeAll(() => {
+    const before = setLogWriter((line) => void log.push(line));
+    return () => void setLogWriter(before);
+  });
+  beforeEach(() => {
+    log = [];
+  });
+  afterAll(async () => {
+    await bench?.stop();
+  });
+
+  async function hold(check: Check): Promise<void> {
+    bench ??= await Bench.start(modules, subject.uring);
+    const used = bench;
+    // One that fails may leave anything behind.
+    bench = null;
+    const trial = await Trial.open(used, subject, effort);
+    try {
+      if ((check.unneeded?.(trial) ?? '') === '') await check.run(trial);
+      await trial.close();
+      bench = used;
+    } catch (error) {
+      if (log.length > 0) console.log(log.slice(-20).join('\n'));
+      await trial.abandon().catch((other: Error) => console.log(`afterwards: ${other.message}`));
+      throw error;
+    }
+  }
+  for (const check of checks) it(check.title, () => hold(check));
+}

@@ -1,0 +1,199 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { type BdevDescription, type BdevDescriptor, type BdevOpenOptions, Errno } from '@spdk-ts/bdev';
+import { Random } from '@spdk-ts/env';
+import { type Bench, IO_OBJECTS, pool } from './bench.ts';
+import { type Area, Harness } from './harness.ts';
+import { areas, deletion, type Subject } from './subject.ts';
+
+const REGIONS = 65_536;
+/** JSON-RPC's code, with which SPDK also answers that there is no such thing. */
+const INVALID_PARAMS = -32602;
+
+/** What may be leaked. */
+interface Stock {
+  readonly regions: readonly number[];
+  readonly pollers: readonly string[];
+  readonly channels: readonly string[];
+  readonly files: number;
+}
+
+function takeStock(bench: Bench): Stock {
+  const reactors = bench.host.local;
+  const threads = reactors.flatMap((reactor) => reactor.threads);
+  const { regions } = reactors[0]!;
+  return {
+    regions: Array.from({ length: REGIONS }, (_, id) => id).filter((id) => regions.get(id) !== undefined),
+    pollers: threads.flatMap((thread) =>
+      [...thread.activePollers, ...thread.timedPollers, ...thread.pausedPollers].map(({ name }) => name),
+    ),
+    channels: threads.flatMap((thread) => thread.ioChannels.map(({ device }) => device.name)),
+    files: openFiles(),
+  };
+}
+
+/** Regular files and devices that the process has open, sockets and the like aside; 0 where that is not known. */
+function openFiles(): number {
+  try {
+    return readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith('/');
+      } catch {
+        return false; // the descriptor of the folder itself
+      }
+    }).length;
+  } catch {
+    return 0;
+  }
+}
+
+/** How long and with what chance checks work. */
+export interface Effort {
+  readonly seed: number;
+  /** Random runs of each kind. */
+  readonly runs: number;
+}
+
+/** One check of one bdev: makes it, and in the end sees that nothing is left of it. */
+export class Trial {
+  readonly bench: Bench;
+  readonly subject: Subject;
+  readonly effort: Effort;
+  readonly random: Random;
+  name = '';
+  private readonly before: Stock;
+  private harnesses: Harness[] = [];
+  private made: string[] = [];
+  private readonly descriptors: BdevDescriptor[] = [];
+
+  static async open(bench: Bench, subject: Subject, effort: Effort): Promise<Trial> {
+    const trial = new Trial(bench, subject, effort);
+    await trial.create();
+    return trial;
+  }
+
+  private constructor(bench: Bench, subject: Subject, effort: Effort) {
+    this.bench = bench;
+    this.subject = subject;
+    this.effort = effort;
+    this.random = new Random(effort.seed);
+    this.before = takeStock(bench);
+  }
+
+  /** Makes the bdev by its calls. */
+  async create(): Promise<void> {
+    const { bench, subject } = this;
+    let answer: unknown;
+    for (const { method, params } of subject.calls) answer = await bench.call(method, params);
+    await bench.settled('the examination of bdevs', bench.bdevs.waitForExamine());
+    this.adopt();
+    const answered = Array.isArray(answer) ? answer[0] : answer;
+    const last = subject.calls.at(-1)?.params?.['name'];
+    const name = subject.bdev ?? (typeof answered === 'string' ? answered : last);
+    if (typeof name !== 'string' || bench.bdevs.get(name) === undefined)
+      throw new Error(
+        `no bdev is called ${JSON.stringify(name)}; there are: ${this.made.join(', ') || 'none'}. Name the one to test: ` +
+          'add {"bdev": "name"} to the list',
+      );
+    this.name = name;
+    if (this.description.dif_type !== 0)
+      throw new Error(
+        `bdev ${name} has protection information of type ${this.description.dif_type}, which this suite does not make; ` +
+          'give one without',
+      );
+  }
+
+  /** What is there now was made by this trial, whoever called. */
+  adopt(): void {
+    this.made = this.bench.bdevs.list().map(({ name }) => name);
+  }
+
+  get description(): BdevDescription {
+    return this.bench.bdevs.get(this.name)!;
+  }
+
+  get areas(): Area[] {
+    return areas(this.description);
+  }
+
+  harness(area: Area = this.areas[0]!): Harness {
+    const harness = new Harness(this.bench, this.description, area, this.subject.promises);
+    this.harnesses.push(harness);
+    return harness;
+  }
+
+  /** Opens the bdev: closed at the latest with the trial. */
+  open(write: boolean, onEvent: BdevOpenOptions['owner']['onEvent'] = () => {}): BdevDescriptor {
+    const descriptor = this.bench.bdevs.open(this.name, { write, owner: { name: 'conformance', onEvent } });
+    this.descriptors.push(descriptor);
+    return descriptor;
+  }
+
+  /** Sees that no I/O object is missing, and gives back what a harness holds. */
+  finish(harness: Harness): void {
+    if (!this.harnesses.includes(harness)) return;
+    harness.throwProblems();
+    this.harnesses = this.harnesses.filter((other) => other !== harness);
+    if (this.harnesses.length === 0) {
+      const objects = harness.channels.map((channel) => {
+        const taken = [];
+        for (let io = channel.getIo(); io !== null; io = channel.getIo()) taken.push(io);
+        return taken;
+      });
+      const count = objects.reduce((total, taken) => total + taken.length, 0);
+      for (const io of objects.flat()) io.free();
+      if (count < IO_OBJECTS) throw new Error(`${IO_OBJECTS - count} bdev I/O objects have been lost`);
+    }
+    harness.close();
+  }
+
+  /** Takes the bdev, and those made with it, away: as their modules do it, so that those forget them. */
+  async delete(): Promise<void> {
+    const { bench, subject } = this;
+    for (const call of [...subject.calls].reverse()) {
+      const { method, params } = deletion(call);
+      if (method === call.method || !bench.has(method)) continue;
+      await bench.call(method, params).catch((error: { code: number }) => {
+        // One that is gone already.
+        if (!([Errno.ENODEV, Errno.ENOENT, INVALID_PARAMS] as number[]).includes(error.code)) throw error;
+      });
+    }
+    for (const name of this.made.reverse())
+      if (bench.bdevs.get(name) !== undefined)
+        await bench.settled(`the end of bdev ${name}`, bench.bdevs.unregister(name));
+    this.made = [];
+  }
+
+  private async closeAll(): Promise<void> {
+    for (const descriptor of this.descriptors) await descriptor.close();
+  }
+
+  /** A check has failed: frees what it can, so that another bench can have the bdev's files. */
+  async abandon(): Promise<void> {
+    for (const harness of this.harnesses) {
+      await harness.drain().catch(() => {});
+      harness.close();
+    }
+    await this.closeAll();
+    await this.bench.stop();
+  }
+
+  /** Ends the trial: throws if anything is left. */
+  async close(): Promise<void> {
+    await this.closeAll();
+    for (const harness of [...this.harnesses]) this.finish(harness);
+    await this.delete();
+    // What the event loop or the kernel still holds, such as the answers to cancelled requests.
+    for (let i = 0; i < 4; i++) await this.bench.poll();
+    for (const { index, buffers } of this.bench.host.local)
+      if (buffers.smallFree !== pool.small_count || buffers.largeFree !== pool.large_count)
+        throw new Error(
+          `buffers of reactor ${index} have been lost: ${pool.small_count - buffers.smallFree} small, ` +
+            `${pool.large_count - buffers.largeFree} large`,
+        );
+    const now = takeStock(this.bench);
+    for (const what of ['regions', 'pollers', 'channels', 'files'] as const) {
+      const [was, is] = [String(this.before[what]), String(now[what])];
+      if (was !== is) throw new Error(`${what} are left: before ${was}; now ${is}`);
+    }
+  }
+}
