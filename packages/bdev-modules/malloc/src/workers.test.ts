@@ -56,7 +56,7 @@ describe('a malloc bdev on two workers', () => {
     await wait(20);
     const counts = (await host.broadcast('driver', 'stopLoad', { id })) as Record<string, number>[];
     for (const count of counts) {
-      expect(count[IoStatus.SUCCESS]).toBeGreaterThan(1000);
+      expect(count[IoStatus.SUCCESS]).toBeGreaterThan(0);
       expect(count[IoStatus.ABORTED]).toBeGreaterThan(0);
       expect(Object.keys(count).sort()).toEqual([String(IoStatus.ABORTED), String(IoStatus.SUCCESS)].sort());
     }
