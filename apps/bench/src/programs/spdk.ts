@@ -68,8 +68,10 @@ export function memoryArgs(mib: number): string[] {
   return freeHugepageMib() >= mib ? ['-s', size] : ['--no-huge', '-s', size];
 }
 
+/** 0 as well where no hugetlbfs is mounted, from which SPDK takes them. */
 function freeHugepageMib(): number {
   try {
+    if (!/ hugetlbfs /.test(readFileSync('/proc/mounts', 'utf8'))) return 0;
     const text = readFileSync('/proc/meminfo', 'utf8');
     const value = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
     return (value('HugePages_Free') * value('Hugepagesize')) / 1024;
