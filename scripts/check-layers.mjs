@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 // Lowest first. A package may import from lines above its own, and from those its own line allows.
 const layers = [
   ['rpc-schema', 'packages/nvme-spec', 'packages/native', 'packages/log'],
-  ['packages/env', 'packages/dif'],
+  ['packages/env', 'packages/dif', 'packages/zones'],
   ['packages/reactor', 'packages/rpc'],
   ['packages/sock', 'packages/bdev'],
   ['packages/file-io', 'packages/vbdev'],
@@ -24,6 +24,7 @@ const layers = [
 // What only env (clock, chance) and the portable edges (node:net, node:fs) may touch.
 const dataPlane = [
   'packages/dif',
+  'packages/zones',
   'packages/reactor',
   'packages/bdev',
   'packages/file-io',
