@@ -48,6 +48,28 @@ export const bdevFields = {
   }),
 };
 
+/** Parameters of bdevs that can have zones, which SPDK's cannot. */
+export const zoneFields = {
+  zone_size: optional(
+    t.u64,
+    'Makes the bdev zoned: from the start of a zone to that of the next. It must divide num_blocks. Behind the write pointers a malloc bdev reads as zeroes. Not in SPDK.',
+    { unit: 'blocks', default: '0: not zoned', cli: option('--zone-size') },
+  ),
+  zone_capacity: optional(t.u64, 'Blocks of a zone that can be written.', {
+    unit: 'blocks',
+    default: 'zone_size',
+    cli: option('--zone-capacity'),
+  }),
+  max_open_zones: optional(t.u32, 'Most zones open at once; 0 for any number.', {
+    default: '0',
+    cli: option('--max-open-zones'),
+  }),
+  max_active_zones: optional(t.u32, 'Most zones open or closed at once; 0 for any number.', {
+    default: '0',
+    cli: option('--max-active-zones'),
+  }),
+};
+
 /** Parameters of bdevs that are made of a file or a block device. */
 export const fileBdevFields = {
   filename: required(t.string, 'Path of the file or block device.', { cli: positional }),

@@ -1,5 +1,6 @@
 // A reactor plugin that does I/O as the control thread tells it: for tests with real workers.
-import { getBdevService, IoType } from '@spdk-ts/bdev';
+import { getBdevService, IoStatus, IoType, zoneAppend, zoneManagement } from '@spdk-ts/bdev';
+import { ZoneAction } from '@spdk-ts/zones';
 
 class Load {
   constructor(channel, buffers, type, depth) {
@@ -39,6 +40,42 @@ class Load {
       this.stopped = resolve;
       if (this.inflight === 0) resolve(this.counts);
     });
+  }
+}
+
+/** Appends blocks to a zone until it is full: where they went. */
+class Appends {
+  constructor(channel, buffers, zone_id, depth, value, full) {
+    this.channel = channel;
+    this.buffers = buffers;
+    this.zone_id = zone_id;
+    this.full = full;
+    this.places = [];
+    this.inflight = 0;
+    for (let i = 0; i < depth; i++) {
+      const buffer = buffers.get(channel.block_size);
+      buffers.bytes.fill(value, buffer, buffer + channel.block_size);
+      this.submit(buffer);
+    }
+  }
+  submit(buffer) {
+    const { region } = this.buffers;
+    const result = zoneAppend(this.channel, region, buffer, this.zone_id, 1, this, buffer);
+    if (result !== 0) throw new Error(`an append was not submitted: ${result}`);
+    this.inflight++;
+  }
+  bdevIoDone(io) {
+    const { status, sc, append_location, ownerIndex } = io;
+    io.free();
+    this.inflight--;
+    if (status === IoStatus.SUCCESS) {
+      this.places.push(append_location);
+      this.submit(ownerIndex);
+      return;
+    }
+    this.buffers.put(ownerIndex);
+    if (sc !== 0xb9) throw new Error(`an append ended with ${status} and ${sc}`);
+    if (this.inflight === 0) this.full(this.places);
   }
 }
 
@@ -91,6 +128,13 @@ export default {
         buffers.put(buffer);
         return { status, values: [...new Set(bytes)] };
       },
+      appendAll: ({ id, zone_id, depth }) =>
+        new Promise((resolve) => {
+          const value = reactor.index + 1;
+          thread.send(() => new Appends(channels.get(id), buffers, zone_id, depth, value, resolve));
+        }),
+      resetZone: ({ id, zone_id }) =>
+        once((owner) => zoneManagement(channels.get(id), zone_id, ZoneAction.RESET, owner)),
       reset: ({ id }) => once((owner) => channels.get(id).reset(owner)),
       load({ id, write, depth }) {
         loads.set(id, new Load(channels.get(id), buffers, write ? IoType.WRITE : IoType.READ, depth));

@@ -4,6 +4,7 @@ import type { BdevDescription } from './description.ts';
 import { IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import type { IoVec } from './iovec.ts';
+import type { ZoneReport } from './zone-report.ts';
 
 /** Who submitted an I/O and is told of its end. The callback never runs inside submit. */
 export interface BdevIoOwner {
@@ -110,6 +111,13 @@ export class BdevIo {
   zcopy_refused = false;
   /** SEEK_DATA, SEEK_HOLE: the block found, or -1 if there is none. */
   seek_offset_blocks = -1;
+  /** ZONE_MANAGEMENT: a ZoneAction; on all zones of the range that it is for, or on the only one. */
+  zone_action = 0;
+  zone_all = false;
+  /** GET_ZONE_INFO: where to put it. */
+  zones: ZoneReport | null = null;
+  /** ZONE_APPEND: the block where the data are. */
+  append_location = 0;
   /**
    * Separate metadata: their place, md_size bytes for each block, or region -1 for none: a read leaves them out, a write
    * makes new ones (zeroes, and protection information). This and what follows is for bdevs with metadata only.

@@ -20,6 +20,7 @@ import { RangeQueue } from './range-queue.ts';
 import type { RateLimiter } from './rate-limits.ts';
 import type { BdevIoWaiter, ThreadContext } from './thread-context.ts';
 import { Zcopies } from './zcopy.ts';
+import { ZONE_TYPES, zoneIoValid } from './zoned.ts';
 
 /** What carries an I/O out that the module cannot. */
 function workFor(channel: BdevChannel, io: BdevIo): IoWork & { start(): void } {
@@ -199,6 +200,7 @@ export class BdevChannel extends ChannelCalls {
     if (type === IoType.ABORT) return this.submitAbort(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
+    if ((ZONE_TYPES & (1 << type)) !== 0 && !zoneIoValid(this.device.description, io)) return Errno.EINVAL;
     if (!this.data.accepts(io)) return Errno.EINVAL;
     if (type === IoType.ZCOPY && !this.zcopies.begin(io)) return Errno.EINVAL;
     io.status = IoStatus.PENDING;

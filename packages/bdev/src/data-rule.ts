@@ -6,7 +6,7 @@ import type { BdevDescription } from './description.ts';
 import { IoType, ioTypeMask } from './io-type.ts';
 import { SplitRule } from './split-rule.ts';
 
-const WITH_DATA = ioTypeMask(IoType.READ, IoType.WRITE, IoType.COMPARE);
+const WITH_DATA = ioTypeMask(IoType.READ, IoType.WRITE, IoType.COMPARE, IoType.ZONE_APPEND);
 const WITH_TWO = ioTypeMask(IoType.COMPARE_AND_WRITE);
 
 /** What becomes of the data of an I/O that is not plain: refused, moved through a buffer, given to the module in parts. */

@@ -1,10 +1,11 @@
 import type { BdevLimits } from './limits.ts';
+import type { BdevZones } from './zoned.ts';
 
 /**
  * A block device as plain, cloneable data: what a module's control half makes, and what each reactor builds its
  * own half from. All sizes in bytes or blocks, as named.
  */
-export interface BdevDescription extends BdevLimits {
+export interface BdevDescription extends BdevLimits, BdevZones {
   /** Number of this device, never used again by the process. */
   readonly id: number;
   /** The module's name, which is also its reactor half's: `malloc`. */
@@ -60,7 +61,7 @@ export interface BdevDescription extends BdevLimits {
 }
 
 /** The part of a description that a module supplies; the registry fills in the rest. */
-export interface BdevSpec extends Partial<BdevLimits> {
+export interface BdevSpec extends Partial<BdevLimits>, Partial<BdevZones> {
   readonly name: string;
   readonly product_name: string;
   readonly uuid?: string | undefined;

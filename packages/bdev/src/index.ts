@@ -42,6 +42,7 @@ export type {
 } from './module.ts';
 export { checkBlockSize, checkNumber, uuidOf } from './naming-control.ts';
 export { type BdevOptions, defaultBdevOptions, ZERO_BYTES } from './options.ts';
+export { ParkedIo } from './parked-io.ts';
 export {
   BDEV_PLUGIN_API,
   type BdevControlPlugin,
@@ -54,6 +55,12 @@ export { type RateLimits, rateLimitNames } from './rate-limits.ts';
 export { type BdevNotification, BdevRegistry, type ConfigCall } from './registry-control.ts';
 export { type RpcRegistrar, registerBdevRpcs } from './rpc-control.ts';
 export type { BdevIoWaiter } from './thread-context.ts';
+export { getZoneInfo, zoneAppend, zoneAppendv, zoneManagement, zoneManagementAll } from './zone-calls.ts';
+export { type SharedZones, type ZoneParams, zonedSpec, zoneParams, zonesFor } from './zone-geometry.ts';
+export { completeZoneIo, reportZones, touchesOffline } from './zone-io.ts';
+export { type ZoneInfo, ZoneReport } from './zone-report.ts';
+export type { BdevZones } from './zoned.ts';
+export { ZonedChannel } from './zoned-channel.ts';
 
 /** The layer's plugin for reactors: before those of the modules. */
 export const bdevReactorEntry: string = new URL('./reactor.js', import.meta.url).href;

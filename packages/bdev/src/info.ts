@@ -73,7 +73,12 @@ export function bdevInfo(
     assigned_rate_limits: { ...rate_limits },
     claimed: claim_type !== 'not_claimed',
     ...(claim_type !== 'not_claimed' && { claim_type }),
-    zoned: false,
+    zoned: d.zoned,
+    ...(d.zoned && {
+      zone_size: d.zone_size,
+      max_open_zones: d.max_open_zones,
+      optimal_open_zones: d.optimal_open_zones,
+    }),
     supported_io_types: supportedIoTypes(d.io_types),
     driver_specific,
   };

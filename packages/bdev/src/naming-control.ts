@@ -3,6 +3,7 @@ import type { BdevDescription, BdevSpec } from './description.ts';
 import { BdevError } from './errors.ts';
 import { Errno } from './io-status.ts';
 import { limitsOf } from './limits.ts';
+import { zonesOf } from './zoned.ts';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const BLOCK_BYTES_MIN = 512;
@@ -74,6 +75,7 @@ export function describe(id: number, module: string, spec: BdevSpec): BdevDescri
     required_alignment: spec.required_alignment ?? 0,
     optimal_io_boundary: spec.optimal_io_boundary ?? 0,
     ...limitsOf(spec),
+    ...zonesOf(spec),
     physical_block_size: spec.physical_block_size || spec.block_size,
     md_size,
     md_interleave: spec.md_interleave ?? false,

@@ -49,6 +49,8 @@ export class SplitRule {
 
   /** Blocks that an I/O's data are a multiple of: what cannot be split further. */
   unit(type: number): number {
+    // Its parts would go to several places.
+    if (type === IoType.ZONE_APPEND) return NONE;
     return type === IoType.WRITE ? this.write_unit : 1;
   }
 

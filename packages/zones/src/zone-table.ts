@@ -26,6 +26,7 @@ const ACTIVE = 2;
 const IMPLICIT = 3;
 const HEAD = 4;
 const TAIL = 5;
+const OFFLINE = 6;
 const WORDS = 16;
 const NO_ZONE = -1;
 
@@ -307,6 +308,10 @@ export class ZoneTable {
     return this.counter(ACTIVE);
   }
 
+  get offline_zones(): number {
+    return this.words[OFFLINE]!;
+  }
+
   private counter(at: number): number {
     this.lock.acquire();
     const value = this.words[at]!;
@@ -361,6 +366,8 @@ export class ZoneTable {
     const words = this.words;
     words[OPEN] = words[OPEN]! + Number(isOpen(state)) - Number(isOpen(before));
     words[ACTIVE] = words[ACTIVE]! + Number(isActive(state)) - Number(isActive(before));
+    words[OFFLINE] =
+      words[OFFLINE]! + Number(state === ZoneState.OFFLINE) - Number(before === ZoneState.OFFLINE);
     if (before === ZoneState.IMPLICIT_OPEN) this.unlink(zone);
     if (state === ZoneState.IMPLICIT_OPEN) this.link(zone);
     this.states[zone] = state;

@@ -16,9 +16,9 @@ import type { Segments } from './segments.ts';
 /** Clearing or copying more than this is done in slices, one a poll, so that it does not stall the reactor. */
 const SLICE_BYTES = 256 * 1024;
 /** Unmapping goes in slices of a huge page, which are given back as one. */
-const UNMAP_SLICE_BYTES = 2 * 1024 * 1024;
+export const UNMAP_SLICE_BYTES = 2 * 1024 * 1024;
 /** Less than this is only cleared: its pages are likely to be needed again, and huge pages would fall apart. */
-const DISCARD_BYTES = 64 * 1024;
+export const DISCARD_BYTES = 64 * 1024;
 
 /** A thread's way to a malloc bdev. `moduleTag` of an I/O in slices: blocks done. */
 export class MallocChannel implements ModuleChannel {

@@ -1,3 +1,4 @@
+import type { SharedZones } from '@spdk-ts/bdev';
 import type { SharedMemory } from '@spdk-ts/env';
 
 /**
@@ -20,6 +21,8 @@ export interface MallocContext {
   /** As given: for saving. */
   readonly physical_block_size: number;
   readonly numa_id: number;
+  /** Null: the bdev has no zones. */
+  readonly zones: SharedZones | null;
 }
 
 /** The most that a segment has. Keeps offsets in a segment below 2^31: small integers to V8. */

@@ -13,6 +13,10 @@ import {
   IoType,
   ioTypeMask,
   type MetadataParams,
+  type ZoneParams,
+  zonedSpec,
+  zoneParams,
+  zonesFor,
 } from '@spdk-ts/bdev';
 import { allocateSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import { type MallocContext, SEGMENT_BYTES, type Segment } from './context.ts';
@@ -34,7 +38,7 @@ const TYPES = ioTypeMask(
   IoType.ZCOPY,
 );
 
-interface CreateParams extends MetadataParams {
+interface CreateParams extends MetadataParams, ZoneParams {
   readonly name?: string;
   readonly block_size: number;
   readonly num_blocks: number;
@@ -89,16 +93,18 @@ class MallocModule {
     const physical = params.physical_block_size ?? 0;
     if (physical % 512 !== 0)
       throw new BdevError(Errno.EINVAL, `physical_block_size is ${physical}; give a multiple of 512 (bytes)`);
+    const zones = zonesFor({ ...params, md_size: metadata.md_size }, num_blocks);
     const context: MallocContext = {
       ...this.allocateBlocks(metadata, num_blocks),
       physical_block_size: physical || block_size,
       numa_id: params.numa_id ?? -1,
+      zones,
     };
     const spec: BdevSpec = {
       ...{ name: params.name ?? this.nextName(), uuid, num_blocks, context, ...metadata },
       product_name: 'Malloc disk',
       // What is changed in place would not be checked.
-      io_types: metadata.md_size === 0 ? TYPES : TYPES & ~ioTypeMask(IoType.ZCOPY),
+      ...zonedSpec(zones, metadata.md_size === 0 ? TYPES : TYPES & ~ioTypeMask(IoType.ZCOPY)),
       physical_block_size: context.physical_block_size,
       optimal_io_boundary: params.optimal_io_boundary ?? 0,
       // Separate metadata may be in another segment than their block: there is no place for both.
@@ -135,6 +141,11 @@ class MallocModule {
       throw new BdevError(Errno.ENODEV, `no malloc bdev has the name "${name}"`);
     checkNumber('new_size', new_size_mib, 1, Math.floor(Number.MAX_SAFE_INTEGER / MIB));
     const context = description.context as MallocContext;
+    if (context.zones !== null)
+      throw new BdevError(
+        Errno.ENOTSUP,
+        `bdev ${name} is zoned, and zones stay as they are; make another with bdev_malloc_create`,
+      );
     const before = description.num_blocks;
     const after = Math.floor((new_size_mib * MIB) / dataBlockSize(description));
     const next = after > before ? this.grown(description, after - before) : shrunk(description, after);
@@ -171,6 +182,7 @@ class MallocModule {
       dif_is_head_of_md: description.dif_is_head_of_md,
       dif_pi_format: description.dif_pi_format,
       numa_id: context.numa_id,
+      ...zoneParams(context.zones),
     };
     return [{ method: 'bdev_malloc_create', params }];
   }

@@ -5,10 +5,11 @@ import {
   getBdevService,
   type ModuleChannel,
   registerReactorModule,
+  ZonedChannel,
 } from '@spdk-ts/bdev';
 import { attachSharedMemory } from '@spdk-ts/env';
 import type { Reactor, ReactorPlugin, Thread } from '@spdk-ts/reactor';
-import { MallocChannel } from './channel.ts';
+import { DISCARD_BYTES, MallocChannel, UNMAP_SLICE_BYTES } from './channel.ts';
 import type { MallocContext } from './context.ts';
 import { MallocMetadataChannel } from './metadata-channel.ts';
 import { Segments } from './segments.ts';
@@ -47,9 +48,18 @@ class MallocInstance implements BdevInstance {
   createChannel(thread: Thread): ModuleChannel {
     const { memory } = getBdevService(this.reactor);
     const { description, segments, md_segments } = this;
-    return description.md_size > 0
-      ? new MallocMetadataChannel(thread, memory, segments, description, md_segments)
-      : new MallocChannel(thread, memory, segments, description.block_size);
+    const { block_size } = description;
+    if (description.md_size > 0)
+      return new MallocMetadataChannel(thread, memory, segments, description, md_segments);
+    const channel = new MallocChannel(thread, memory, segments, block_size);
+    const { zones } = description.context as MallocContext;
+    if (zones === null) return channel;
+    const clear = (block: number, blocks: number): void => {
+      const bytes = blocks * block_size;
+      if (bytes >= DISCARD_BYTES) segments.discard(block * block_size, bytes);
+      else segments.clear(block * block_size, bytes);
+    };
+    return new ZonedChannel(thread, memory, channel, zones, clear, UNMAP_SLICE_BYTES / block_size);
   }
 
   update(description: BdevDescription): void {

@@ -8,6 +8,7 @@ import {
   optional,
   set,
   t,
+  zoneFields,
 } from '@spdk-ts/rpc-schema';
 
 const define = inFamily('malloc');
@@ -40,6 +41,7 @@ export const methods = [
         default: '-1',
         cli: option('-n, --numa-id'),
       }),
+      ...zoneFields,
     },
     result: t.string,
     resultText: 'Name of the bdev.',

@@ -11,6 +11,10 @@ import {
   IoType,
   ioTypeMask,
   type MetadataParams,
+  type ZoneParams,
+  zonedSpec,
+  zoneParams,
+  zonesFor,
 } from '@spdk-ts/bdev';
 import type { NullContext } from './context.ts';
 import { methods } from './schema.ts';
@@ -19,7 +23,10 @@ const MODULE = 'null';
 const MIB = 1024 * 1024;
 const TYPES = ioTypeMask(IoType.READ, IoType.WRITE, IoType.WRITE_ZEROES, IoType.RESET, IoType.ABORT);
 
-interface CreateParams extends Partial<NullContext>, Omit<MetadataParams, 'md_interleave'> {
+interface CreateParams
+  extends Partial<Omit<NullContext, 'zones'>>,
+    Omit<MetadataParams, 'md_interleave'>,
+    ZoneParams {
   readonly name: string;
   readonly block_size: number;
   readonly num_blocks: number;
@@ -39,13 +46,14 @@ export async function createNull(bdevs: BdevRegistry, params: CreateParams): Pro
     optimal_write_size: params.optimal_write_size ?? 0,
     preferred_unmap_granularity: params.preferred_unmap_granularity ?? 0,
     preferred_unmap_alignment: params.preferred_unmap_alignment ?? 0,
+    zones: zonesFor({ ...params, md_size: metadata.md_size }, params.num_blocks),
   };
   const { name, uuid, num_blocks } = params;
   return await bdevs.register(MODULE, {
     ...context,
     ...{ name, uuid, num_blocks, context, ...metadata },
     product_name: 'Null disk',
-    io_types: TYPES,
+    ...zonedSpec(context.zones, TYPES),
     // Protection information differs from block to block.
     reads_in_place: metadata.dif_type === 0,
     writes_at_once: true,
@@ -69,6 +77,7 @@ function config(description: BdevDescription): { method: string; params: Record<
     optimal_write_size: context.optimal_write_size,
     preferred_unmap_granularity: context.preferred_unmap_granularity,
     preferred_unmap_alignment: context.preferred_unmap_alignment,
+    ...zoneParams(context.zones),
   };
   return [{ method: 'bdev_null_create', params }];
 }
@@ -79,6 +88,11 @@ async function resize(bdevs: BdevRegistry, name: string, new_size: number): Prom
   if (description === undefined) throw new BdevError(Errno.ENODEV, `no bdev has the name "${name}"`);
   if (description.module !== MODULE)
     throw new BdevError(Errno.EINVAL, `bdev ${name} is a ${description.product_name}, not a null bdev`);
+  if (description.zoned)
+    throw new BdevError(
+      Errno.ENOTSUP,
+      `bdev ${name} is zoned, and zones stay as they are; make another with bdev_null_create`,
+    );
   const block_size = dataBlockSize(description);
   const size_mib = Math.floor((description.num_blocks * block_size) / MIB);
   if (new_size < size_mib)

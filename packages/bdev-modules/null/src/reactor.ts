@@ -15,10 +15,12 @@ import {
   piecesOfIo,
   registerReactorModule,
   ZERO_BYTES,
+  ZonedChannel,
 } from '@spdk-ts/bdev';
 import { type Dif, DifFailure, type DifTags, Pieces } from '@spdk-ts/dif';
 import type { RegionTable } from '@spdk-ts/env';
 import type { Reactor, ReactorPlugin } from '@spdk-ts/reactor';
+import type { NullContext } from './context.ts';
 
 /** Forgets what is written. A read leaves its buffer alone; one without a buffer is shown zeroes. */
 class NullChannel implements ModuleChannel {
@@ -89,13 +91,15 @@ class NullProtectedChannel extends NullChannel {
 const module: BdevReactorModule = {
   name: 'null',
   instantiate(description: BdevDescription, reactor: Reactor): BdevInstance {
-    const { zeroRegion } = getBdevService(reactor);
+    const { memory, zeroRegion } = getBdevService(reactor);
     const { dif_type } = description;
+    const { zones } = description.context as NullContext;
     return {
-      createChannel: () =>
-        dif_type > 0
-          ? new NullProtectedChannel(zeroRegion, description, reactor.regions)
-          : new NullChannel(zeroRegion),
+      createChannel(thread) {
+        if (dif_type > 0) return new NullProtectedChannel(zeroRegion, description, reactor.regions);
+        const channel = new NullChannel(zeroRegion);
+        return zones === null ? channel : new ZonedChannel(thread, memory, channel, zones, null, 0);
+      },
     };
   },
 };

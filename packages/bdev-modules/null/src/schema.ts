@@ -7,6 +7,7 @@ import {
   option,
   optional,
   t,
+  zoneFields,
 } from '@spdk-ts/rpc-schema';
 
 const hint = (text: string, flags: string) => optional(t.u32, text, { unit: 'blocks', cli: option(flags) });
@@ -39,6 +40,7 @@ export const methods = [
         '-r, --preferred-unmap-granularity',
       ),
       preferred_unmap_alignment: hint('Alignment of unmaps to report.', '-c, --preferred-unmap-alignment'),
+      ...zoneFields,
     },
     result: t.string,
     resultText: 'Name of the bdev.',

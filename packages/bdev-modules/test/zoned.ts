@@ -1,0 +1,201 @@
+/** For tests of zoned bdevs: zone I/O, one at a time, and a byte model of zones that random I/O is held to. */
+import {
+  type BdevChannel,
+  type BdevIo,
+  getZoneInfo,
+  IoStatus,
+  IoType,
+  type ZoneInfo,
+  ZoneReport,
+  zoneAppend,
+  zoneManagement,
+  zoneManagementAll,
+} from '@spdk-ts/bdev';
+import type { Reactor } from '@spdk-ts/reactor';
+import { ZoneAction, ZoneState } from '@spdk-ts/zones';
+import fc from 'fast-check';
+import { expect } from 'vitest';
+
+export interface Ended {
+  readonly status: number;
+  readonly sct: number;
+  readonly sc: number;
+  readonly location: number;
+}
+
+/** I/O to a zoned bdev through one channel. Blocks are filled with one byte each. */
+export class ZoneUser {
+  readonly channel: BdevChannel;
+  private readonly scratch: Uint8Array;
+  private readonly region: number;
+  private readonly poll: () => Promise<void>;
+  private readonly block_size: number;
+
+  constructor(
+    reactor: Reactor,
+    channel: BdevChannel,
+    region: number,
+    poll: () => Promise<void>,
+    blocks_max = 64,
+  ) {
+    this.channel = channel;
+    this.region = region;
+    this.poll = poll;
+    this.block_size = channel.block_size;
+    this.scratch = new Uint8Array(blocks_max * channel.block_size);
+    reactor.regions.add(region, this.scratch);
+  }
+
+  /** Polls until the I/O that `submit` starts has ended. */
+  async run(submit: (owner: { bdevIoDone(io: BdevIo): void }) => number): Promise<Ended> {
+    let ended: Ended | null = null;
+    const result = submit({
+      bdevIoDone: (io) => {
+        ended = { status: io.status, sct: io.sct, sc: io.sc, location: io.append_location };
+        io.free();
+      },
+    });
+    if (result !== 0) return { status: result, sct: 0, sc: 0, location: -1 };
+    for (let i = 0; ended === null; i++) {
+      if (i === 10_000) throw new Error('the I/O does not end');
+      await this.poll();
+    }
+    return ended;
+  }
+
+  /** 0 for success, a command specific status, or a negative bdev status or errno. */
+  private async status(submit: Parameters<ZoneUser['run']>[0]): Promise<number> {
+    return statusOf(await this.run(submit));
+  }
+
+  private fill(values: readonly number[]): void {
+    values.forEach((value, at) => {
+      this.scratch.fill(value, at * this.block_size, (at + 1) * this.block_size);
+    });
+  }
+
+  write(at: number, values: readonly number[], fua = false): Promise<number> {
+    this.fill(values);
+    return this.status((owner) => {
+      const io = this.channel.getIo()!;
+      io.type = IoType.WRITE;
+      io.offset_blocks = at;
+      io.num_blocks = values.length;
+      io.region = this.region;
+      io.length = values.length * this.block_size;
+      io.owner = owner;
+      io.fua = fua;
+      return this.channel.submit(io);
+    });
+  }
+
+  /** Status, and where it went. */
+  async append(zone_id: number, values: readonly number[]): Promise<[number, number]> {
+    this.fill(values);
+    const ended = await this.run((owner) =>
+      zoneAppend(this.channel, this.region, 0, zone_id, values.length, owner),
+    );
+    return [statusOf(ended), ended.location];
+  }
+
+  /** The byte that each block is filled with. */
+  async read(at: number, blocks: number): Promise<number[]> {
+    this.scratch.fill(0xee);
+    const status = await this.status((owner) => this.channel.readBlocks(this.region, 0, at, blocks, owner));
+    if (status !== 0) return [status];
+    return Array.from({ length: blocks }, (_, i) => {
+      const block = this.scratch.subarray(i * this.block_size, (i + 1) * this.block_size);
+      expect(block.every((byte) => byte === block[0])).toBe(true);
+      return block[0]!;
+    });
+  }
+
+  manage(zone_id: number, action: number): Promise<number> {
+    return this.status((owner) => zoneManagement(this.channel, zone_id, action, owner));
+  }
+  manageAll(action: number): Promise<number> {
+    return this.status((owner) => zoneManagementAll(this.channel, action, owner));
+  }
+  flush(): Promise<number> {
+    return this.status((owner) => this.channel.flushBlocks(0, this.channel.num_blocks, owner));
+  }
+
+  async report(zone_id = 0, num_zones?: number): Promise<ZoneInfo[]> {
+    const { zone_size } = this.channel.device.description;
+    const count = num_zones ?? this.channel.num_blocks / zone_size;
+    const report = new ZoneReport(count);
+    expect(await this.status((owner) => getZoneInfo(this.channel, zone_id, count, report, owner))).toBe(0);
+    return Array.from({ length: report.count }, (_, at) => report.get(at));
+  }
+  async states(): Promise<number[]> {
+    return (await this.report()).map(({ state }) => state);
+  }
+}
+
+function statusOf({ status, sct, sc }: Ended): number {
+  if (status === IoStatus.SUCCESS) return 0;
+  return status === IoStatus.NVME_ERROR && sct === 1 ? sc : status;
+}
+
+/** Holds a zoned bdev against a model of its data and write pointers; fast-check prints the seed of what fails. */
+export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, numRuns = 20): Promise<void> {
+  const { channel } = user;
+  const { zone_size } = channel.device.description;
+  const num_zones = channel.num_blocks / zone_size;
+  const model = new Uint8Array(channel.num_blocks);
+  const step = fc.record({
+    what: fc.constantFrom('append', 'append', 'write', 'reset', 'finish', 'flush', 'read', 'read'),
+    zone: fc.nat(num_zones - 1),
+    at: fc.nat(channel.num_blocks - 1),
+    blocks: fc.integer({ min: 1, max: Math.min(zone_capacity, 24) }),
+    value: fc.integer({ min: 1, max: 200 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (list) => {
+      expect(await user.manageAll(ZoneAction.RESET)).toBe(0);
+      model.fill(0);
+      const pointers = new Array<number>(num_zones).fill(0);
+      const full = new Array<boolean>(num_zones).fill(false);
+      for (const { what, zone, at, blocks, value } of list) {
+        const start = zone * zone_size;
+        const pointer = pointers[zone]!;
+        const values = Array.from({ length: blocks }, (_, i) => value + i);
+        const expected = full[zone] ? 0xb9 : pointer + blocks > zone_capacity ? 0xb8 : 0;
+        if (what === 'append' || what === 'write') {
+          if (what === 'write') expect(await user.write(start + pointer, values)).toBe(expected);
+          else {
+            const [status, location] = await user.append(start, values);
+            expect(status).toBe(expected);
+            if (status === 0) expect(location).toBe(start + pointer);
+          }
+          if (expected !== 0) continue;
+          model.set(values, start + pointer);
+          pointers[zone] = pointer + blocks;
+          full[zone] = pointers[zone] === zone_capacity;
+        } else if (what === 'reset') {
+          expect(await user.manage(start, ZoneAction.RESET)).toBe(0);
+          model.fill(0, start, start + zone_size);
+          pointers[zone] = 0;
+          full[zone] = false;
+        } else if (what === 'finish') {
+          expect(await user.manage(start, ZoneAction.FINISH)).toBe(0);
+          full[zone] = true;
+        } else if (what === 'flush') expect(await user.flush()).toBe(0);
+        else {
+          const count = Math.min(blocks, channel.num_blocks - at);
+          expect(await user.read(at, count)).toEqual([...model.subarray(at, at + count)]);
+        }
+      }
+      const states = await user.report();
+      expect(states.map(({ state }) => state === ZoneState.FULL)).toEqual(full);
+      expect(states.map(({ write_pointer, zone_id }) => write_pointer - zone_id)).toEqual(
+        pointers.map((pointer, zone) => (full[zone] ? zone_capacity : pointer)),
+      );
+      for (let at = 0; at < channel.num_blocks; at += 16) {
+        const count = Math.min(16, channel.num_blocks - at);
+        expect(await user.read(at, count)).toEqual([...model.subarray(at, at + count)]);
+      }
+    }),
+    { numRuns },
+  );
+}
