@@ -240,12 +240,19 @@ export class BdevRegistry {
     this.notify('bdev_unregister', name);
   }
 
-  /** Takes every bdev away. */
+  /**
+   * Takes every bdev away: first those that nothing stands on, so that what they still have to write finds the bdevs
+   * below them.
+   */
   async stop(): Promise<void> {
     await this.waitForExamine();
-    await Promise.all(
-      [...this.entries.values()].map((e) => e.removal ?? this.unregister(e.description.name)),
-    );
+    while (this.entries.size > 0) {
+      const all = [...this.entries.values()];
+      const tops = all.filter(({ removal, claims }) => removal !== null || claims.type === 'not_claimed');
+      await Promise.all(
+        (tops.length > 0 ? tops : all).map((e) => e.removal ?? this.unregister(e.description.name)),
+      );
+    }
   }
 
   /** Opens a bdev. Throws BdevError ENODEV, or EPERM if it is claimed and to be opened for writing. */

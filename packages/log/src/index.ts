@@ -31,6 +31,7 @@ export const logFlags = [
   'vbdev_gpt',
   'vbdev_passthru',
   'vbdev_split',
+  'vbdev_zone_block',
 ] as const;
 export type LogFlag = (typeof logFlags)[number];
 

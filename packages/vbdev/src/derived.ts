@@ -21,6 +21,9 @@ const FORWARDED = ioTypeMask(
   IoType.COMPARE,
   IoType.ABORT,
   IoType.COPY,
+  IoType.GET_ZONE_INFO,
+  IoType.ZONE_MANAGEMENT,
+  IoType.ZONE_APPEND,
 );
 
 /** A stacked bdev's spec: what the base is and can, save for what is its own. */

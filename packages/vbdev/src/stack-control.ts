@@ -11,7 +11,10 @@ import { type LogFlag, Logger } from '@spdk-ts/log';
 import type { StackedContext } from './derived.ts';
 
 /** Makes the specs of what stands on a base. `context`: the common part, to be completed. Throws BdevError. */
-export type SpecMaker = (base: BdevDescription, context: StackedContext) => readonly BdevSpec[];
+export type SpecMaker = (
+  base: BdevDescription,
+  context: StackedContext,
+) => readonly BdevSpec[] | Promise<readonly BdevSpec[]>;
 
 let numbers = 0;
 
@@ -85,7 +88,7 @@ export class Stack {
   async build(make: SpecMaker, onFailure?: (part: string, error: Error) => void): Promise<void> {
     const base = this.descriptor!.description;
     try {
-      for (const spec of make(base, this.context(base)))
+      for (const spec of await make(base, this.context(base)))
         await this.add(spec).catch((error: Error) => {
           if (onFailure === undefined) throw error;
           onFailure(spec.name, error);

@@ -68,7 +68,6 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     below.type = io.type;
     below.offset_blocks = io.offset_blocks + this.offset_blocks;
     below.num_blocks = io.num_blocks;
-    below.src_offset_blocks = io.src_offset_blocks + this.offset_blocks;
     below.region = io.region;
     below.offset = io.offset;
     below.length = io.length;
@@ -76,6 +75,7 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     below.fua = io.fua;
     below.owner = this;
     if (this.metadata) this.passMetadata(io, below);
+    if (io.type > IoType.RESET) this.passMore(io, below);
     this.under_way++;
     if (this.base.submit(below) !== 0) this.refused(io, below);
   }
@@ -88,12 +88,30 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
       below.dif_ref_tag = io.offset_blocks;
   }
 
+  /** What only some types have. */
+  private passMore(io: BdevIo, below: BdevIo): void {
+    below.src_offset_blocks = io.src_offset_blocks + this.offset_blocks;
+    below.zone_action = io.zone_action;
+    below.zone_all = io.zone_all;
+    below.zones = io.zones;
+  }
+
+  private takeMore(io: BdevIo, below: BdevIo): void {
+    if (io.type === IoType.ZONE_APPEND) io.append_location = below.append_location - this.offset_blocks;
+    if (io.type === IoType.GET_ZONE_INFO) io.zones!.shift(this.offset_blocks);
+  }
+
   /** The base does not take it: it is being removed. */
   private refused(io: BdevIo, below: BdevIo): void {
     this.under_way--;
     io.base = null;
     below.free();
-    io.complete(IoStatus.FAILED);
+    this.dropped(io, IoStatus.FAILED);
+  }
+
+  /** An I/O that was to be forwarded will not be: `io` is still to be completed. */
+  protected dropped(io: BdevIo, status: number): void {
+    io.complete(status);
   }
 
   bdevIoDone(below: BdevIo): void {
@@ -102,6 +120,7 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     this.under_way--;
     io.base = null;
     io.cdw0 = below.cdw0;
+    if (io.type > IoType.RESET && status === IoStatus.SUCCESS) this.takeMore(io, below);
     if (status !== IoStatus.SUCCESS) {
       io.sct = below.sct;
       io.sc = below.sc;
@@ -159,7 +178,7 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     while (this.waitHead !== null) {
       const io = this.waitHead;
       this.unlink(io, null);
-      io.complete(IoStatus.ABORTED);
+      this.dropped(io, IoStatus.ABORTED);
     }
   }
 
@@ -168,7 +187,7 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     for (let other = this.waitHead; other !== null; before = other, other = other.next) {
       if (other !== io) continue;
       this.unlink(io, before);
-      io.complete(IoStatus.ABORTED);
+      this.dropped(io, IoStatus.ABORTED);
       return true;
     }
     return io.base !== null && this.base.abortTarget(io.base);

@@ -19,8 +19,14 @@ export interface StackedKind<P> {
   base(params: P): string;
   /** What no two configurations may share: the name of the bdev, or of the base. */
   key(params: P): string;
-  /** What a configuration makes of its base. Throws BdevError for what cannot be made of this one. */
-  specs(params: P, base: BdevDescription, context: StackedContext): readonly BdevSpec[];
+  /** What a configuration makes of its base, which it has for itself. Throws BdevError for what cannot be made of this one. */
+  specs(
+    params: P,
+    base: BdevDescription,
+    context: StackedContext,
+  ): readonly BdevSpec[] | Promise<readonly BdevSpec[]>;
+  /** One of its bdevs is gone from all reactors; the base is let go of once this has resolved. Must not reject. */
+  gone?(description: BdevDescription): Promise<void>;
   /** The calls that make it again; `parts`: the bdevs as they are, empty while the base is missing. */
   calls(params: P, parts: readonly BdevDescription[]): readonly ModuleCall[];
   /** The value of `driver_specific`. */
@@ -147,7 +153,9 @@ export class StackedModule<P> implements BdevModule {
     );
   }
 
-  destroy({ name, context }: BdevDescription): void {
+  async destroy(description: BdevDescription): Promise<void> {
+    await this.kind.gone?.(description);
+    const { name, context } = description;
     const { stack: number } = context as StackedContext;
     const stack = this.stacks.get(number)!;
     stack.gone(name);

@@ -293,7 +293,7 @@ export class ZoneTable {
     return this.startOf(zone) + blocks;
   }
 
-  /** Blocks from the start of the zone that hold data of writes which have ended. */
+  /** Blocks from the start of the zone up to the end of the last one of a write that has ended well. */
   blocksWritten(zone: number): number {
     this.lock.acquire();
     const blocks = this.written[zone]!;
@@ -330,9 +330,33 @@ export class ZoneTable {
     this.lock.release();
   }
 
+  /**
+   * How the zones from `first` on would come back: states and blocks written, of as many as the arrays are long. One
+   * that writes have filled, but not yet ended, is not full.
+   */
+  snapshot(first: number, states: Uint8Array, written: Float64Array): void {
+    this.lock.acquire();
+    for (let i = 0; i < states.length; i++) {
+      const zone = first + i;
+      const state = this.states[zone]!;
+      const blocks = this.written[zone]!;
+      const filling =
+        state === ZoneState.FULL &&
+        this.pointers[zone] === this.geometry.zone_capacity &&
+        blocks < this.geometry.zone_capacity;
+      const partial = filling || isActive(state);
+      states[i] = !partial ? state : blocks > 0 ? ZoneState.CLOSED : ZoneState.EMPTY;
+      written[i] = blocks;
+    }
+    this.lock.release();
+  }
+
   /** True if a zone of the group has changed since the last call, but for being opened or closed. */
   takeChanged(group: number): boolean {
     return Atomics.exchange(this.changed, group, 0) !== 0;
+  }
+  get anyChanged(): boolean {
+    return this.changed.some((flag) => flag !== 0);
   }
   setChanged(group: number): void {
     Atomics.store(this.changed, group, 1);
