@@ -11,7 +11,7 @@ import {
   zoneManagement,
   zoneManagementAll,
 } from '@spdk-ts/bdev';
-import type { Reactor } from '@spdk-ts/reactor';
+import type { Reactor, WorkerHost } from '@spdk-ts/reactor';
 import { ZoneAction, ZoneState } from '@spdk-ts/zones';
 import fc from 'fast-check';
 import { expect } from 'vitest';
@@ -56,10 +56,7 @@ export class ZoneUser {
       },
     });
     if (result !== 0) return { status: result, sct: 0, sc: 0, location: -1 };
-    for (let i = 0; ended === null; i++) {
-      if (i === 10_000) throw new Error('the I/O does not end');
-      await this.poll();
-    }
+    while (ended === null) await this.poll();
     return ended;
   }
 
@@ -198,4 +195,26 @@ export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, n
     }),
     { numRuns },
   );
+}
+
+/**
+ * Lets the drivers (driver.mjs) of two workers fill a zone with appends of a block each, and looks that they have had every
+ * block once, and that what they have written is there.
+ */
+export async function expectFilledByTwo(
+  host: WorkerHost,
+  id: number,
+  zone_id: number,
+  zone_capacity: number,
+): Promise<void> {
+  const got = (await host.broadcast('driver', 'appendAll', { id, zone_id, depth: 8 })) as number[][];
+  const blocks = got.flat().sort((a, b) => a - b);
+  expect(blocks).toEqual(Array.from({ length: zone_capacity }, (_, i) => zone_id + i));
+  for (const [index, places] of got.entries())
+    for (const at of [places[0], places.at(-1)])
+      if (at !== undefined)
+        expect(await host.call(1 - index, 'driver', 'read', { id, at })).toEqual({
+          status: IoStatus.SUCCESS,
+          values: [index + 1],
+        });
 }

@@ -53,7 +53,6 @@ export class ZoneBlockChannel extends StackedChannel {
         this.read(io);
         return;
       case IoType.WRITE:
-      case IoType.WRITE_ZEROES:
       case IoType.ZONE_APPEND:
       case IoType.ZONE_MANAGEMENT:
         this.parked.begin(io);
@@ -200,7 +199,7 @@ export class ZoneBlockChannel extends StackedChannel {
 
   protected override ended(io: BdevIo, status: number): void {
     const success = status === IoStatus.SUCCESS;
-    if (io.type === IoType.WRITE || io.type === IoType.WRITE_ZEROES) {
+    if (io.type === IoType.WRITE) {
       this.writeEnded(io, success);
       if (success && io.fua) {
         this.committer.request(io);
@@ -216,7 +215,7 @@ export class ZoneBlockChannel extends StackedChannel {
 
   protected override dropped(io: BdevIo, status: number): void {
     this.gaps.delete(io);
-    if (io.type === IoType.WRITE || io.type === IoType.WRITE_ZEROES) this.writeEnded(io, false);
+    if (io.type === IoType.WRITE) this.writeEnded(io, false);
     io.complete(status);
   }
 

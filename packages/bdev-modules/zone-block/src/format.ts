@@ -3,7 +3,7 @@ import { ZoneState } from '@spdk-ts/zones';
 import type { Layout } from './layout.ts';
 
 /*
- * The state of zones on the base, as docs/zone-block.md describes it: little endian, each block with a CRC-32 (IEEE)
+ * The state of zones on the base, as docs/zones.md describes it: little endian, each block with a CRC-32 (IEEE)
  * that covers it with the CRC's own field 0.
  */
 

@@ -19,8 +19,16 @@ import { openState, saveState, type ZoneBlockParams } from './state-control.ts';
 
 const MODULE = 'zone_block';
 const FLAG = 'vbdev_zone_block';
-const ZONES = ioTypeMask(IoType.GET_ZONE_INFO, IoType.ZONE_MANAGEMENT, IoType.ZONE_APPEND);
-const OWN = ioTypeMask(IoType.READ, IoType.WRITE, IoType.FLUSH, IoType.RESET, IoType.ABORT);
+const TYPES = ioTypeMask(
+  IoType.READ,
+  IoType.WRITE,
+  IoType.FLUSH,
+  IoType.RESET,
+  IoType.ABORT,
+  IoType.GET_ZONE_INFO,
+  IoType.ZONE_MANAGEMENT,
+  IoType.ZONE_APPEND,
+);
 const log = new Logger(FLAG);
 
 function checkBase({ name, zoned, md_size, io_types }: BdevDescription): void {
@@ -62,7 +70,8 @@ function kindOf(bdevs: BdevRegistry, formats: Set<string>): StackedKind<ZoneBloc
         product_name: MODULE,
         uuid: uuidOf(`${MODULE} ${base.uuid}`),
         num_blocks: layout.num_zones * layout.zone_size,
-        io_types: OWN | ZONES | (base.io_types & (1 << IoType.WRITE_ZEROES)),
+        // Not the base's write zeroes: the layer would make unmaps of them, and move write pointers.
+        io_types: TYPES,
         reads_in_place: false,
         writes_at_once: false,
         zoned: true,

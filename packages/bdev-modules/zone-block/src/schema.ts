@@ -15,7 +15,7 @@ const define = inFamily('zone_block');
 export const methods = [
   define({
     name: 'bdev_zone_block_create',
-    text: 'Makes a zoned bdev of any other. The state of its zones is kept on the base: the first time, that is formatted, and what it held is lost. If the base bdev is not there yet, the bdev appears together with it. See docs/zone-block.md.',
+    text: 'Makes a zoned bdev of any other. The state of its zones is kept on the base: the first time, that is formatted, and what it held is lost. If the base bdev is not there yet, the bdev appears together with it. See docs/zones.md.',
     decodeError: -32603,
     params: {
       name: required(t.string, 'Name of the new bdev.', { cli: option('-b, --name') }),

@@ -216,13 +216,24 @@ describe('over a file', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
+  /** Real files take real time: no number of iterations is too many. */
+  async function ended<T>(bed: ModuleBed, promise: Promise<T>): Promise<T> {
+    let settled = false;
+    const mark = (): void => {
+      settled = true;
+    };
+    promise.then(mark, mark);
+    while (!settled) await bed.poll();
+    return await promise;
+  }
+
   async function open(name: string): Promise<ModuleBed> {
     const bed = await start();
     await bed.rpc.call('bdev_file_create', { name: 'M', filename: path(name), block_size: 512 });
-    await bed.until(create(bed));
+    await ended(bed, create(bed));
     return bed;
   }
-  const stop = (bed: ModuleBed): Promise<void> => bed.until(bed.bdevs.stop());
+  const stop = (bed: ModuleBed): Promise<void> => ended(bed, bed.bdevs.stop());
 
   it('keeps everything over an orderly end, without a flush', async () => {
     const bed = await open('disk');
