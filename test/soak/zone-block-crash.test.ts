@@ -386,7 +386,9 @@ async function crashes(traits: EngineTraits, block_size: number, count: number):
     const bdev = new DiskBdev(disk, traits, random);
     const life = new Life(zones, random, block_size, values);
     try {
-      if (await life.start(bdev, random.below(4) === 0 ? random.below(120) : POLLS_MAX)) {
+      // A format takes some fifty iterations: after each disk that is new, one that the power does not last for.
+      const formats = i % 8 === 0;
+      if (await life.start(bdev, formats ? random.below(60) : POLLS_MAX)) {
         life.check();
         life.run();
       } else total.unmade++;

@@ -29,17 +29,22 @@ export class ParkedIo {
 
   private readonly poll = (): number => {
     while (this.ios.length > 0 && this.attempt(this.ios[0]!)) this.ios.shift();
-    if (this.ios.length > 0) return 1;
-    this.poller!.unregister();
-    this.poller = null;
+    this.stopIfEmpty();
     return 1;
   };
+
+  private stopIfEmpty(): void {
+    if (this.ios.length > 0 || this.poller === null) return;
+    this.poller.unregister();
+    this.poller = null;
+  }
 
   /** Ends an I/O that waits. False if it does not. */
   abort(io: BdevIo): boolean {
     const at = this.ios.indexOf(io);
     if (at < 0) return false;
     this.ios.splice(at, 1);
+    this.stopIfEmpty();
     io.complete(IoStatus.ABORTED);
     return true;
   }

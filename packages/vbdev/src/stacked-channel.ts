@@ -120,7 +120,6 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     this.under_way--;
     io.base = null;
     io.cdw0 = below.cdw0;
-    if (io.type > IoType.RESET && status === IoStatus.SUCCESS) this.takeMore(io, below);
     if (status !== IoStatus.SUCCESS) {
       io.sct = below.sct;
       io.sc = below.sc;
@@ -128,7 +127,7 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
       io.takePlace(below);
       this.ended(io, status);
       return;
-    }
+    } else if (io.type > IoType.RESET) this.takeMore(io, below);
     below.free();
     this.ended(io, status);
   }

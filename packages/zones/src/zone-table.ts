@@ -331,12 +331,12 @@ export class ZoneTable {
   }
 
   /**
-   * How the zones from `first` on would come back: states and blocks written, of as many as the arrays are long. One
-   * that writes have filled, but not yet ended, is not full.
+   * How `count` zones from `first` on would come back: states and blocks written. One that writes have filled, but
+   * not yet ended, is not full.
    */
-  snapshot(first: number, states: Uint8Array, written: Float64Array): void {
+  snapshot(first: number, count: number, states: Uint8Array, written: Float64Array): void {
     this.lock.acquire();
-    for (let i = 0; i < states.length; i++) {
+    for (let i = 0; i < count; i++) {
       const zone = first + i;
       const state = this.states[zone]!;
       const blocks = this.written[zone]!;

@@ -84,12 +84,13 @@ export function decodeSuperblock(bytes: Uint8Array): Layout | null {
   };
 }
 
-/** Writes a page to a block's bytes: states and blocks written of the zones that it is for. */
+/** Writes a page to a block's bytes: states and blocks written of the `count` zones that it is for. */
 export function encodePage(
   bytes: Uint8Array,
   layout: Layout,
   page: number,
   generation: number,
+  count: number,
   states: Uint8Array,
   written: Float64Array,
 ): void {
@@ -99,8 +100,8 @@ export function encodePage(
   putU64(to, 8, generation);
   putId(bytes, 16, layout.format_id);
   to.setUint32(32, page, true);
-  to.setUint32(36, states.length, true);
-  for (let i = 0; i < states.length; i++) {
+  to.setUint32(36, count, true);
+  for (let i = 0; i < count; i++) {
     const at = PAGE_HEADER_BYTES + i * RECORD_BYTES;
     const high = Math.floor(written[i]! / 2 ** 32);
     to.setUint32(at, written[i]! % 2 ** 32, true);

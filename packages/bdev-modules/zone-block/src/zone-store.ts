@@ -18,6 +18,9 @@ export class ZoneStore {
   private readonly word: Int32Array;
   private readonly generations: Float64Array;
   private readonly image: Uint8Array;
+  /** Of the zones of a page, on their way there. */
+  private readonly states: Uint8Array;
+  private readonly written_blocks: Float64Array;
 
   constructor(stored: StoredZones, reactor: Reactor) {
     this.layout = stored.layout;
@@ -28,6 +31,8 @@ export class ZoneStore {
     this.word = new Int32Array(stored.commits, 0, 1);
     this.generations = new Float64Array(stored.commits, COMMIT_WORD_BYTES);
     this.image = attachSharedMemory(stored.image);
+    this.states = new Uint8Array(stored.layout.zones_per_page);
+    this.written_blocks = new Float64Array(stored.layout.zones_per_page);
     reactor.regions.add(this.region, this.image);
   }
 
@@ -46,10 +51,10 @@ export class ZoneStore {
       const { zones_per_page, num_zones } = this.layout;
       const first = page * zones_per_page;
       const count = Math.min(zones_per_page, num_zones - first);
-      const states = new Uint8Array(count);
-      const written = new Float64Array(count);
-      this.table.snapshot(first, states, written);
-      encodePage(this.block(page), this.layout, page, this.generations[page]! + 1, states, written);
+      const { states, written_blocks: written } = this;
+      this.table.snapshot(first, count, states, written);
+      const generation = this.generations[page]! + 1;
+      encodePage(this.block(page), this.layout, page, generation, count, states, written);
       pages.push(page);
     }
   }
