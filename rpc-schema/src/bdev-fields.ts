@@ -42,6 +42,23 @@ export const bdevFields = {
     default: 'false',
     cli: set('-d, --dif-is-head-of-md'),
   }),
+  /** Limits of key-value bdevs. */
+  kv: {
+    max_key_len: optional(t.u32, 'Longest key: 1 to 16.', {
+      unit: 'bytes',
+      default: '16',
+      cli: option('-k, --max-key-len'),
+    }),
+    max_value_len: optional(t.u32, 'Longest value.', {
+      unit: 'bytes',
+      default: '1048576, or the capacity',
+      cli: option('-l, --max-value-len'),
+    }),
+    max_num_keys: optional(t.u64, 'Most keys. Each takes about 50 bytes of memory when it is there.', {
+      default: 'one a block',
+      cli: option('-n, --max-num-keys'),
+    }),
+  },
   difFormat: optional(t.u32, 'Guard of 16 (0), 32 (1) or 64 (2) bits.', {
     default: '0',
     cli: option('-f, --dif-pi-format'),

@@ -39,6 +39,13 @@ export const ZcopyPhase = { START: 0, END: 1 } as const;
 /** {@link BdevIo.ownBuffer} of an I/O that holds its base's I/O instead of a buffer: no buffer begins there. */
 export const HOLDS_BASE = 1;
 
+function keyWord(bytes: Uint8Array, at: number, length: number, first: number): number {
+  let word = 0;
+  const end = Math.min(length, first + 4);
+  for (let i = first; i < end; i++) word |= bytes[at + i]! << ((i - first) * 8);
+  return word;
+}
+
 const nobody: BdevIoOwner = { bdevIoDone: () => {} };
 
 /**
@@ -118,6 +125,18 @@ export class BdevIo {
   zones: ZoneReport | null = null;
   /** ZONE_APPEND: the block where the data are. */
   append_location = 0;
+  /**
+   * KV_*: the key, 1 to 16 bytes, as the little-endian words that an NVMe command has it in, zeroes after its end; KV_LIST
+   * may have none (0: from the first). The value's place is region, offset and length, or iovs: of KV_STORE the value, of
+   * KV_RETRIEVE and KV_LIST room for it. `cdw0` of a KV_RETRIEVE that succeeded: bytes of the whole value.
+   */
+  key_length = 0;
+  key0 = 0;
+  key1 = 0;
+  key2 = 0;
+  key3 = 0;
+  /** KV_STORE: a set of {@link KvStoreOption}. */
+  kv_options = 0;
   /**
    * Separate metadata: their place, md_size bytes for each block, or region -1 for none: a read leaves them out, a write
    * makes new ones (zeroes, and protection information). This and what follows is for bdevs with metadata only.
@@ -200,6 +219,15 @@ export class BdevIo {
     this.iovs = base.iovs;
     this.held = base;
     this.ownBuffer = HOLDS_BASE;
+  }
+
+  /** Sets the key from memory. */
+  setKey(bytes: Uint8Array, at: number, length: number): void {
+    this.key_length = length;
+    this.key0 = keyWord(bytes, at, length, 0);
+    this.key1 = keyWord(bytes, at, length, 4);
+    this.key2 = keyWord(bytes, at, length, 8);
+    this.key3 = keyWord(bytes, at, length, 12);
   }
 
   /** For owners: gives a completed I/O back to its pool, with the buffer that the layer lent it. */

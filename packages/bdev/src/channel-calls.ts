@@ -197,6 +197,47 @@ export abstract class ChannelCalls {
     io.src_offset_blocks = from;
     return this.launch(io);
   }
+  /**
+   * Stores a value under the key that `io` was given ({@link getIo}, then `setKey`). `options`: a set of KvStoreOption.
+   * The I/O is the caller's, also where this is refused.
+   */
+  kvStore(io: BdevIo, region: number, offset: number, length: number, options = 0): number {
+    io.type = IoType.KV_STORE;
+    io.region = region;
+    io.offset = offset;
+    io.length = length;
+    io.kv_options = options;
+    return this.submit(io);
+  }
+  /** Brings a value, or as much of it as there is room for: `cdw0` says how many bytes it has. */
+  kvRetrieve(io: BdevIo, region: number, offset: number, room: number): number {
+    io.type = IoType.KV_RETRIEVE;
+    io.region = region;
+    io.offset = offset;
+    io.length = room;
+    return this.submit(io);
+  }
+  /**
+   * Lists keys, from the I/O's own on, or what would come after it; all, if it is empty. In the room: a little-endian
+   * count, then for each key its length in 2 bytes, the key, and zeroes up to a multiple of 4 bytes (NVMe Key Value
+   * Command Set, List command). The order is the same as long as the bdev lives.
+   */
+  kvList(io: BdevIo, region: number, offset: number, room: number): number {
+    io.type = IoType.KV_LIST;
+    io.region = region;
+    io.offset = offset;
+    io.length = room;
+    return this.submit(io);
+  }
+  /** Ends with success or KEY_DOES_NOT_EXIST. */
+  kvExist(io: BdevIo): number {
+    io.type = IoType.KV_EXIST;
+    return this.submit(io);
+  }
+  kvDelete(io: BdevIo): number {
+    io.type = IoType.KV_DELETE;
+    return this.submit(io);
+  }
   /** Resets the device: on every reactor, I/O is aborted or drained. */
   reset(owner: BdevIoOwner, index = 0): number {
     return this.withoutData(IoType.RESET, 0, 0, owner, index);

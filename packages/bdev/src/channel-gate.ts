@@ -13,6 +13,8 @@ export const Gate = {
   QOS: 32,
   /** Metadata are separate: always. */
   METADATA: 64,
+  /** It is a key-value bdev: there is no plain I/O. */
+  KV: 256,
 } as const;
 
 /** Why a channel's completion takes the long way: bits of its `after`. */
@@ -27,4 +29,6 @@ export const After = {
   LOCKING: 64,
   /** A zero-copy I/O starts or ends. */
   ZCOPYING: 128,
+  /** It is a key-value bdev, whose I/O is counted otherwise. */
+  KV: 256,
 } as const;

@@ -10,7 +10,8 @@ import { Emulation, emulates } from './emulation.ts';
 import type { Histogram } from './histogram.ts';
 import { countIo, countIoError, newIoStat } from './io-stat.ts';
 import { Errno, IoStatus } from './io-status.ts';
-import { IoType, MODIFYING_TYPES } from './io-type.ts';
+import { IoType, KV_TYPES, MODIFYING_TYPES } from './io-type.ts';
+import { checkKvPlace, countKv, kvLimitStatus } from './kv.ts';
 import { MetadataEmulation } from './metadata-emulation.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
@@ -90,6 +91,10 @@ export class BdevChannel extends ChannelCalls {
     this.zcopies = new Zcopies(this);
     if (this.data.limits.limited) this.gate |= Gate.LIMITED;
     if (this.data.separate_md > 0) this.gate |= Gate.METADATA;
+    if (description.kv !== null) {
+      this.gate |= Gate.KV;
+      this.after |= After.KV;
+    }
     if (device.locks.length > 0) this.gate |= Gate.LOCKED;
     if (device.frozen) this.freeze();
     if (device.removed) this.retire();
@@ -173,7 +178,8 @@ export class BdevChannel extends ChannelCalls {
   }
 
   private refusal(type: number): number {
-    const read_only = (this.types & (1 << IoType.WRITE)) === 0;
+    // What has other types altogether is not read-only.
+    const read_only = (this.types & KV_TYPES) === 0 && (this.types & (1 << IoType.WRITE)) === 0;
     return read_only && (MODIFYING_TYPES & (1 << type)) !== 0 ? Errno.EPERM : Errno.ENOTSUP;
   }
 
@@ -198,6 +204,7 @@ export class BdevChannel extends ChannelCalls {
     if (!this.supports(type)) return this.refusal(type);
     if (type === IoType.RESET) return this.submitReset(io);
     if (type === IoType.ABORT) return this.submitAbort(io);
+    if ((KV_TYPES & (1 << type)) !== 0) return this.submitKv(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if ((ZONE_TYPES & (1 << type)) !== 0 && !zoneIoValid(this.device.description, io)) return Errno.EINVAL;
@@ -211,6 +218,22 @@ export class BdevChannel extends ChannelCalls {
       this.finishUnstarted(io, IoStatus.SUCCESS);
     else if (type === IoType.WRITE && !this.data.wholeUnits(io)) this.finishUnstarted(io, IoStatus.FAILED);
     else if ((this.gate & Gate.LOCKED) !== 0 && this.device.locksOut(io)) this.ranges.wait(io);
+    else this.proceed(io);
+    return 0;
+  }
+
+  private submitKv(io: BdevIo): number {
+    const refused = checkKvPlace(this.reactor.regions, io);
+    if (refused !== 0) return refused;
+    io.offset_blocks = 0;
+    io.num_blocks = 0;
+    io.status = IoStatus.PENDING;
+    io.submitted_at = this.reactor.now;
+    io.cdw0 = 0;
+    io.sct = 0;
+    io.sc = kvLimitStatus(this.device.description.kv!, io);
+    if ((this.gate & Gate.FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
+    else if (io.sc !== 0) this.finishUnstarted(io, IoStatus.NVME_ERROR);
     else this.proceed(io);
     return 0;
   }
@@ -385,6 +408,7 @@ export class BdevChannel extends ChannelCalls {
       io.unstarted = false;
       if (--this.unstarted === 0) this.after &= ~After.UNSTARTED;
     }
+    if ((this.after & After.KV) !== 0 && io.status === IoStatus.SUCCESS) countKv(this.stat, io, ticks);
     const histogram = this.histogram;
     if (histogram !== null && (histogram.type < 0 || histogram.type === io.type)) histogram.tally(ticks);
     if (this.nomem.head !== null) this.nomem.retry();

@@ -1,3 +1,4 @@
+import type { KvLimits } from './kv.ts';
 import type { BdevLimits } from './limits.ts';
 import type { BdevZones } from './zoned.ts';
 
@@ -56,6 +57,8 @@ export interface BdevDescription extends BdevLimits, BdevZones {
   readonly writes_at_once: boolean;
   /** A reset waits so many seconds for what is outstanding, and leaves the module alone if that ends. 0: it does not. */
   readonly reset_io_drain_timeout: number;
+  /** A key-value bdev's limits; null: it has blocks. Then there is no block I/O, and a block is what space is counted in. */
+  readonly kv: KvLimits | null;
   /** What the module's reactor half needs: cloneable, shared memory included. */
   readonly context: unknown;
 }
@@ -87,4 +90,5 @@ export interface BdevSpec extends Partial<BdevLimits>, Partial<BdevZones> {
   readonly reads_in_place?: boolean;
   readonly writes_at_once?: boolean;
   readonly reset_io_drain_timeout?: number;
+  readonly kv?: KvLimits | null;
 }

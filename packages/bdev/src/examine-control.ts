@@ -75,7 +75,8 @@ export class Examination {
     const claimers = entry.claims.modules;
     await Promise.all(begun);
     for (const module of this.parts.modules()) {
-      if (module.examineDisk === undefined) continue;
+      // A key-value bdev has no blocks to look into.
+      if (module.examineDisk === undefined || entry.description.kv !== null) continue;
       if (claimers.length > 0 && !claimers.includes(module.name)) continue;
       const done = this.guard(module, entry, 'examineDisk');
       this.inFlight.add(done);

@@ -16,10 +16,12 @@ export {
   type IoTypeName,
   ioTypeMask,
   ioTypeNames,
+  KV_TYPES,
   MODIFYING_TYPES,
 } from './io-type.ts';
 export type { LateIo } from './io-watch-control.ts';
 export { IoVec } from './iovec.ts';
+export { KV_KEY_BYTES_MAX, type KvLimits, KvStatus, KvStoreOption } from './kv.ts';
 export { Memory } from './memory.ts';
 export {
   dataBlockSize,

@@ -1,6 +1,7 @@
 import { DifCheck } from '@spdk-ts/dif';
 import type { BdevDescription } from './description.ts';
 import { IoType, type IoTypeName, ioTypeNames } from './io-type.ts';
+import type { KvLimits } from './kv.ts';
 import type { RateLimits } from './rate-limits.ts';
 
 /** A bdev as bdev_get_bdevs shows it. */
@@ -15,6 +16,8 @@ export interface BdevInfo {
   claimed: boolean;
   claim_type?: string;
   zoned: boolean;
+  /** Of key-value bdevs only. */
+  kv?: KvLimits;
   assigned_rate_limits: RateLimits;
   supported_io_types: Record<IoTypeName, boolean>;
   driver_specific: Record<string, unknown>;
@@ -79,6 +82,7 @@ export function bdevInfo(
       max_open_zones: d.max_open_zones,
       optimal_open_zones: d.optimal_open_zones,
     }),
+    ...(d.kv !== null && { kv: { ...d.kv } }),
     supported_io_types: supportedIoTypes(d.io_types),
     driver_specific,
   };

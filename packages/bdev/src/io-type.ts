@@ -49,6 +49,12 @@ export const IoType = {
   NVME_IOV_MD: 19,
   NVME_NSSR: 20,
   WRITE_UNCORRECTABLE: 21,
+  // Of key-value bdevs: SPDK has no names for them, and `supported_io_types` does not list them.
+  KV_STORE: 22,
+  KV_RETRIEVE: 23,
+  KV_LIST: 24,
+  KV_EXIST: 25,
+  KV_DELETE: 26,
 } as const;
 export const IO_TYPE_COUNT = ioTypeNames.length;
 
@@ -56,6 +62,15 @@ export const IO_TYPE_COUNT = ioTypeNames.length;
 export function ioTypeMask(...types: number[]): number {
   return types.reduce((mask, type) => mask | (1 << type), 0);
 }
+
+/** What a key-value bdev does. */
+export const KV_TYPES = ioTypeMask(
+  IoType.KV_STORE,
+  IoType.KV_RETRIEVE,
+  IoType.KV_LIST,
+  IoType.KV_EXIST,
+  IoType.KV_DELETE,
+);
 
 /** Types whose range changes the medium. */
 export const MODIFYING_TYPES = ioTypeMask(

@@ -67,10 +67,15 @@ export class Stack {
     return { base_id: base.id, base_name: base.name, offset_blocks: 0, stack: this.number };
   }
 
-  /** Opens and claims the base. Throws BdevError: ENODEV if it is not there, EPERM if it is claimed. */
+  /** Opens and claims the base. Throws BdevError: ENODEV if it is not there, EPERM if it is claimed, EINVAL if it has no blocks. */
   open(): void {
     const descriptor = this.bdevs.open(this.base_name, { write: true, owner: this });
     try {
+      if (descriptor.description.kv !== null)
+        throw new BdevError(
+          Errno.EINVAL,
+          `bdev ${this.base_name} is a key-value bdev; ${this.module} stands on bdevs with blocks`,
+        );
       descriptor.claim('exclusive_write', { module: this.module });
     } catch (error) {
       void descriptor.close();

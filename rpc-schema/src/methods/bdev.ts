@@ -67,6 +67,15 @@ export const bdevInfo = t.open({
   zone_size: optional(t.u64, 'Size of a zone.', { unit: 'blocks' }),
   max_open_zones: optional(t.u64, 'Most zones open.'),
   optimal_open_zones: optional(t.u64, 'Best number of zones open.'),
+  kv: optional(
+    t.object({
+      max_key_len: t.u32,
+      max_value_len: t.u32,
+      max_num_keys: t.u64,
+      capacity: t.u64,
+    }),
+    'Limits of a key-value bdev, bytes and keys.',
+  ),
   supported_io_types: required(t.map(t.bool), 'Every I/O type by name, and whether the bdev can do it.'),
   memory_domains: optional(
     t.array(t.open({ dma_device_id: t.string, dma_device_type: t.u32 })),

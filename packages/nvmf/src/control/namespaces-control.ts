@@ -59,6 +59,10 @@ export function openNamespace(
   const hide_metadata = params.hide_metadata ?? false;
   const descriptor = openBdev(bdevs, params.bdev_name, hide_metadata, (event) => onEvent(nsid, event));
   const { description } = descriptor;
+  if (description.kv !== null) {
+    void descriptor.close();
+    refuse('bdev_name', `${params.bdev_name} is a key-value bdev: only bdevs with blocks can be namespaces`);
+  }
   if (description.md_size > 0) {
     void descriptor.close();
     refuse(
