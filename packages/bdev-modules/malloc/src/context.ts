@@ -27,3 +27,16 @@ export interface MallocContext {
 
 /** The most that a segment has. Keeps offsets in a segment below 2^31: small integers to V8. */
 export const SEGMENT_BYTES = 2 ** 31;
+
+/** What a key-value malloc bdev is made of, beside the segments that hold its values. */
+export interface KvMallocContext {
+  readonly segments: readonly Segment[];
+  /** None. */
+  readonly md_segments: readonly Segment[];
+  /** Memory of a KvIndex, the allocator's words in its user area. */
+  readonly index: SharedArrayBuffer;
+  /** For each block the next of its value or of the free ones. */
+  readonly next: SharedArrayBuffer;
+  /** Of the index's hash. */
+  readonly seed: number;
+}

@@ -20,6 +20,7 @@ import {
 } from '@spdk-ts/bdev';
 import { allocateSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
 import { type MallocContext, SEGMENT_BYTES, type Segment } from './context.ts';
+import { type KvCreateParams, kvConfig, kvInfo, kvSpec } from './kv-control.ts';
 import { protectBlocks } from './protect-control.ts';
 import { methods } from './schema.ts';
 
@@ -135,10 +136,24 @@ class MallocModule {
     }
   }
 
+  async createKv(params: KvCreateParams): Promise<BdevDescription> {
+    const spec = kvSpec(params.name ?? this.nextName(), params, (bytes) =>
+      allocate(bytes, params.block_size, () => this.bdevs.host.allocateRegionId()),
+    );
+    try {
+      return await this.bdevs.register(MODULE, spec);
+    } catch (error) {
+      release(spec.context.segments);
+      throw error;
+    }
+  }
+
   async resize(name: string, new_size_mib: number): Promise<void> {
     const description = this.bdevs.get(name);
     if (description?.module !== MODULE)
       throw new BdevError(Errno.ENODEV, `no malloc bdev has the name "${name}"`);
+    if (description.kv !== null)
+      throw new BdevError(Errno.ENOTSUP, `bdev ${name} is a key-value bdev, which has the size it has`);
     checkNumber('new_size', new_size_mib, 1, Math.floor(Number.MAX_SAFE_INTEGER / MIB));
     const context = description.context as MallocContext;
     if (context.zones !== null)
@@ -168,6 +183,7 @@ class MallocModule {
   }
 
   config(description: BdevDescription): { method: string; params: Record<string, unknown> }[] {
+    if (description.kv !== null) return [kvConfig(description)];
     const context = description.context as MallocContext;
     const params = {
       name: description.name,
@@ -185,6 +201,10 @@ class MallocModule {
       ...zoneParams(context.zones),
     };
     return [{ method: 'bdev_malloc_create', params }];
+  }
+
+  info(description: BdevDescription): Record<string, unknown> {
+    return description.kv === null ? {} : kvInfo(description);
   }
 
   destroy(description: BdevDescription): void {
@@ -230,6 +250,7 @@ const plugin: BdevControlPlugin = {
     const module = new MallocModule(bdevs);
     bdevs.registerModule(module);
     rpc.register('bdev_malloc_create', async (params) => (await module.create(params)).name);
+    rpc.register('bdev_malloc_kv_create', async (params) => (await module.createKv(params)).name);
     rpc.register('bdev_malloc_delete', async ({ name }) => {
       await bdevs.unregister(name, MODULE);
       return true;

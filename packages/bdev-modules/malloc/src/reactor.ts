@@ -11,6 +11,7 @@ import { attachSharedMemory } from '@spdk-ts/env';
 import type { Reactor, ReactorPlugin, Thread } from '@spdk-ts/reactor';
 import { DISCARD_BYTES, MallocChannel, UNMAP_SLICE_BYTES } from './channel.ts';
 import type { MallocContext } from './context.ts';
+import { KvMallocInstance } from './kv-instance.ts';
 import { MallocMetadataChannel } from './metadata-channel.ts';
 import { Segments } from './segments.ts';
 
@@ -76,7 +77,10 @@ class MallocInstance implements BdevInstance {
 
 const module: BdevReactorModule = {
   name: 'malloc',
-  instantiate: (description, reactor) => new MallocInstance(description, reactor),
+  instantiate: (description, reactor) =>
+    description.kv === null
+      ? new MallocInstance(description, reactor)
+      : new KvMallocInstance(description, reactor),
 };
 
 const plugin: ReactorPlugin = {
