@@ -128,7 +128,7 @@ export class Trial {
     return descriptor;
   }
 
-  /** Sees that no I/O object is missing, and gives back what a harness holds. */
+  /** Sees that every I/O object is back, and no more than there were, and gives back what a harness holds. */
   finish(harness: Harness): void {
     if (!this.harnesses.includes(harness)) return;
     harness.throwProblems();
@@ -141,7 +141,8 @@ export class Trial {
       });
       const count = objects.reduce((total, taken) => total + taken.length, 0);
       for (const io of objects.flat()) io.free();
-      if (count < IO_OBJECTS) throw new Error(`${IO_OBJECTS - count} bdev I/O objects have been lost`);
+      if (count !== IO_OBJECTS)
+        throw new Error(`there are ${count} free bdev I/O objects, not the ${IO_OBJECTS} of the pool`);
     }
     harness.close();
   }

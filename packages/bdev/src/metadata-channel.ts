@@ -11,6 +11,11 @@ export class MetadataChannel extends BdevChannel {
     if (io !== null) io.clearMetadata();
     return io;
   }
+  override getIoBeyond(): BdevIo {
+    const io = super.getIoBeyond();
+    io.clearMetadata();
+    return io;
+  }
   override takeSpare(): BdevIo {
     const io = super.takeSpare();
     io.clearMetadata();

@@ -47,6 +47,11 @@ export class ThreadContext {
 
   private readonly waiters: BdevIoWaiter[] = [];
   private serving = false;
+  /** Objects beyond the pool that are free; how many more there are in the pool's stead until as many have come back. */
+  private beyond: BdevIo | null = null;
+  private excess = 0;
+  /** Waiters and excess: what the next objects that are given back are for. */
+  private owed = 0;
 
   private ring = new Int32Array(256);
   private head = 0;
@@ -100,13 +105,30 @@ export class ThreadContext {
   }
 
   /**
-   * An object beyond the pool's size, which it joins when it is given back. For a stacked bdev that has no I/O under
-   * way on its base: the objects may all be with its own users, who would wait for it for ever.
+   * An object beyond the pool's size, to be freed as any other: of what comes back next, one is kept out of the pool
+   * for it. For a stacked bdev that has no I/O under way on its base: the objects may all be with its own users, who
+   * would wait for it for ever.
    */
   takeBeyond(): BdevIo {
-    const io = this.add();
+    const io = this.beyond ?? this.add();
+    this.beyond = io.next;
+    io.next = null;
     io.state = IoState.SETUP;
+    this.excess++;
+    this.owed++;
     return io;
+  }
+
+  /** Brings the pool back to its size. */
+  private keepOut(): void {
+    while (this.excess > 0 && this.free !== null) {
+      const io = this.free;
+      this.free = io.next;
+      io.next = this.beyond;
+      this.beyond = io;
+      this.excess--;
+      this.owed--;
+    }
   }
 
   private add(): BdevIo {
@@ -159,7 +181,7 @@ export class ThreadContext {
     this.splits = split;
   }
 
-  /** Takes an object back. Whoever waits longest gets it at once. */
+  /** Takes an object back. Whoever waits longest gets it at once, unless the pool has one too many. */
   give(io: BdevIo): void {
     if (io.state !== IoState.DONE && io.state !== IoState.SETUP)
       throw new Error(`bdev I/O ${io.index} was freed in state ${io.state}: twice, or before it completed`);
@@ -169,7 +191,7 @@ export class ThreadContext {
     io.next = this.free;
     this.free = io;
     if (buffer >= 0) this.release(io);
-    if (this.waiters.length !== 0 && !this.serving) this.serveWaiters();
+    if (this.owed !== 0 && !this.serving) this.serveWaiters();
   }
 
   /** Gives back what the I/O holds beside itself: a buffer, or its base's I/O. */
@@ -187,13 +209,19 @@ export class ThreadContext {
 
   private readonly serveWaiters = (): void => {
     this.serving = true;
-    while (this.waiters.length > 0 && (this.free !== null || this.made < this.allowance))
+    this.keepOut();
+    while (this.waiters.length > 0 && (this.free !== null || this.made < this.allowance)) {
+      this.owed--;
       this.waiters.shift()!.bdevIoAvailable();
+    }
+    // What was given back meanwhile.
+    this.keepOut();
     this.serving = false;
   };
 
   wait(waiter: BdevIoWaiter): void {
     this.waiters.push(waiter);
+    this.owed++;
     if (this.free !== null) this.thread.send(this.serveWaiters);
   }
 

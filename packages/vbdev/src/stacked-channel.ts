@@ -126,10 +126,12 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     } else if (io.region < 0 && io.type === IoType.READ && io.iovs === null) {
       io.takePlace(below);
       this.ended(io, status);
+      if (this.waitHead !== null) this.getOn();
       return;
     } else if (io.type > IoType.RESET) this.takeMore(io, below);
     below.free();
     this.ended(io, status);
+    if (this.waitHead !== null) this.getOn();
   }
 
   // --- I/O objects of the base ---
@@ -144,6 +146,15 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     else this.waitTail.next = io;
     this.waitTail = io;
     this.askForIo();
+  }
+
+  /** With nothing under way, nothing that ends would let it get on. */
+  private getOn(): void {
+    while (this.waitHead !== null && this.under_way === 0) {
+      const io = this.waitHead;
+      this.unlink(io, null);
+      this.pass(io, this.base.getIoBeyond());
+    }
   }
 
   private askForIo(): void {
