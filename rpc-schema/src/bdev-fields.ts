@@ -102,6 +102,19 @@ export const fileBdevFields = {
   readonly: optional(t.bool, 'Refuse writes.', { default: 'false', cli: set('-r, --readonly') }),
 };
 
+/** Parameters of bdevs that are put on another. */
+export const stackedBdevFields = {
+  base_bdev_name: required(t.string, 'Name, alias or UUID of the base bdev.', {
+    cli: option('-b, --base-bdev-name'),
+  }),
+  uuid: optional(t.uuid, 'Identity of the bdev.', {
+    default: 'made of that of the base',
+    cli: option('-u, --uuid'),
+  }),
+};
+/** What the texts of the calls that make them end with. */
+export const comesWithBase = 'If the base bdev is not there yet, the bdev appears together with it.';
+
 const noDevice = [-19, 'No such bdev of this module.'] as const;
 const exists = [-17, 'There is a bdev of that name or UUID.'] as const;
 
@@ -109,6 +122,10 @@ const exists = [-17, 'There is a bdev of that name or UUID.'] as const;
 export const bdevErrors = {
   noDevice,
   exists,
+  onBase: [
+    [-17, 'It is configured already, or there is a bdev of that name or UUID.'],
+    [-1, 'The base bdev is claimed by another module.'],
+  ],
   onFile: [
     exists,
     [-2, 'The file does not exist.'],

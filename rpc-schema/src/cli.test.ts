@@ -1,6 +1,7 @@
 import { methods as file } from '@spdk-ts/bdev-file/schema';
 import { methods as malloc } from '@spdk-ts/bdev-malloc/schema';
 import { methods as nullMethods } from '@spdk-ts/bdev-null/schema';
+import { methods as split } from '@spdk-ts/bdev-split/schema';
 import { describe, expect, it } from 'vitest';
 import {
   cliArguments,
@@ -12,7 +13,7 @@ import {
   t,
 } from './index.ts';
 
-registerSchema(...malloc, ...nullMethods, ...file);
+registerSchema(...malloc, ...nullMethods, ...file, ...split);
 
 const method = (name: string) => findMethod(name)!;
 const positionals = (name: string) =>

@@ -3,9 +3,7 @@ import { bdevMethods } from './methods/bdev.ts';
 import { bdevRateMethods } from './methods/bdev-rate.ts';
 import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
-import { errorMethods } from './methods/error-injection.ts';
 import { frameworkMethods } from './methods/framework.ts';
-import { gptMethods } from './methods/gpt.ts';
 import { iobufMethods } from './methods/iobuf.ts';
 import { logMethods } from './methods/log.ts';
 import { notifyMethods } from './methods/notify.ts';
@@ -15,7 +13,6 @@ import { nvmfTargetMethods } from './methods/nvmf-target.ts';
 import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
 import { sockMethods } from './methods/sock.ts';
 import { threadMethods } from './methods/thread.ts';
-import { delayMethods, passthruMethods, splitMethods } from './methods/vbdev.ts';
 
 type Builtin =
   | (typeof coreMethods)[number]
@@ -27,11 +24,6 @@ type Builtin =
   | (typeof sockMethods)[number]
   | (typeof bdevMethods)[number]
   | (typeof bdevRateMethods)[number]
-  | (typeof passthruMethods)[number]
-  | (typeof splitMethods)[number]
-  | (typeof delayMethods)[number]
-  | (typeof errorMethods)[number]
-  | (typeof gptMethods)[number]
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
@@ -81,11 +73,6 @@ registerSchema(
     sockMethods,
     bdevMethods,
     bdevRateMethods,
-    passthruMethods,
-    splitMethods,
-    delayMethods,
-    errorMethods,
-    gptMethods,
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,

@@ -9,6 +9,7 @@ import {
 import { RpcError, rpcCode } from '@spdk-ts/rpc';
 import { derivedSpec, type StackedKind, StackedModule } from '@spdk-ts/vbdev';
 import type { DelayContext, Latencies } from './context.ts';
+import { methods } from './schema.ts';
 
 const MODULE = 'delay';
 
@@ -105,6 +106,7 @@ async function updateLatency(
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     const module = new StackedModule(bdevs, kind);

@@ -12,6 +12,7 @@ import type { ErrorContext } from './context.ts';
 import type { ErrorType } from './fault.ts';
 import { type InjectedType, Injection, injectedTypes } from './injection.ts';
 import { type Rule, ruleProblem } from './rules.ts';
+import { methods } from './schema.ts';
 
 const MODULE = 'error';
 
@@ -171,6 +172,7 @@ class ErrorControl {
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     const control = new ErrorControl(bdevs);

@@ -10,6 +10,7 @@ import type {
 import { Logger } from '@spdk-ts/log';
 import { derivedSpec, Stack, type StackedContext } from '@spdk-ts/vbdev';
 import { type GptTable, readTable } from './read-table.ts';
+import { methods } from './schema.ts';
 import type { GptPartition } from './table.ts';
 
 const MODULE = 'gpt';
@@ -157,6 +158,7 @@ function samePlace({ context }: BdevDescription, spec: BdevSpec): boolean {
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     const module = new GptModule(bdevs);

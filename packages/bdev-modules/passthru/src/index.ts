@@ -1,5 +1,6 @@
 import { type BdevControlPlugin, BdevError, type BdevPluginContext, Errno, uuidOf } from '@spdk-ts/bdev';
 import { derivedSpec, type StackedContext, type StackedKind, StackedModule } from '@spdk-ts/vbdev';
+import { methods } from './schema.ts';
 
 const MODULE = 'passthru';
 
@@ -39,6 +40,7 @@ const kind: StackedKind<CreateParams> = {
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     const module = new StackedModule(bdevs, kind);

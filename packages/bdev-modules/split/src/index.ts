@@ -10,6 +10,7 @@ import {
 import { Logger } from '@spdk-ts/log';
 import { RpcError, rpcCode } from '@spdk-ts/rpc';
 import { derivedSpec, type StackedContext, type StackedKind, StackedModule } from '@spdk-ts/vbdev';
+import { methods } from './schema.ts';
 
 const MODULE = 'split';
 const MIB = 1024 * 1024;
@@ -78,6 +79,7 @@ const kind: StackedKind<CreateParams> = {
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
+  methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
     const module = new StackedModule(bdevs, kind);

@@ -1,5 +1,13 @@
-import { inFamily } from '../method.ts';
-import { hidden, option, optional, positional, required, t } from '../types.ts';
+import {
+  hidden,
+  inFamily,
+  type MethodsByName,
+  option,
+  optional,
+  positional,
+  required,
+  t,
+} from '@spdk-ts/rpc-schema';
 
 const define = inFamily('error');
 const name = required(t.string, 'Name of the error bdev.', { cli: positional });
@@ -7,7 +15,7 @@ const noDevice = [-19, 'No such error bdev.'] as const;
 const errorType = t.oneOf('failure', 'pending', 'corrupt_data', 'nomem', 'nvme_failure');
 
 /** One rule of a scripted fault run. */
-export const errorRule = t.object({
+const rule = t.object({
   io_type: optional(
     t.oneOf('read', 'write', 'unmap', 'flush', 'write_zeroes', 'compare', 'copy', 'all'),
     'Which I/O the rule is for.',
@@ -36,7 +44,8 @@ export const errorRule = t.object({
   corrupt_value: optional(t.u8, 'corrupt_data: what it is XORed with, not 0.', { default: '255' }),
 });
 
-export const errorMethods = [
+/** The methods of the error module. */
+export const methods = [
   define({
     name: 'bdev_error_create',
     text: 'Makes a bdev `EE_<base>` that fails when it is told to. If the base bdev is not there yet, it appears together with it.',
@@ -121,7 +130,7 @@ export const errorMethods = [
     own: true,
     params: {
       name,
-      rules: required(t.array(errorRule, 256), 'The rules, in order.', { cli: hidden }),
+      rules: required(t.array(rule, 256), 'The rules, in order.', { cli: hidden }),
       seed: optional(t.u32, 'Where chance starts.', { default: '1', cli: option('-s, --seed') }),
     },
     result: t.bool,
@@ -144,7 +153,7 @@ export const errorMethods = [
       seed: t.u32,
       rules: t.array(
         t.object({
-          rule: errorRule,
+          rule,
           matched: required(t.u64, 'I/Os that it was for.'),
           hits: required(t.u64, 'Those that it hit.'),
         }),
@@ -153,3 +162,7 @@ export const errorMethods = [
     errors: [noDevice],
   }),
 ];
+
+declare module '@spdk-ts/rpc-schema' {
+  interface MethodTable extends MethodsByName<typeof methods> {}
+}

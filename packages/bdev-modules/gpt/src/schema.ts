@@ -1,9 +1,9 @@
-import { inFamily } from '../method.ts';
-import { required, t, toggle } from '../types.ts';
+import { inFamily, type MethodsByName, required, t, toggle } from '@spdk-ts/rpc-schema';
 
 const define = inFamily('gpt');
 
-export const gptMethods = [
+/** The methods of the gpt module. */
+export const methods = [
   define({
     name: 'bdev_gpt_set_options',
     text: 'Says which partitions of a GPT become bdevs, on bdevs that are examined from now on.',
@@ -20,3 +20,7 @@ export const gptMethods = [
     resultText: '`true`',
   }),
 ];
+
+declare module '@spdk-ts/rpc-schema' {
+  interface MethodTable extends MethodsByName<typeof methods> {}
+}
