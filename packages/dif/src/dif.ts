@@ -139,7 +139,8 @@ export class Dif {
 
   /**
    * Gives blocks that were copied the reference tags of where they are now (types 1 and 2), after a check that they
-   * are those of where they were. Blocks that are not checked stay as they are.
+   * are those of where they were. Blocks that are not checked stay as they are, and those with other tags unless
+   * `strict`.
    */
   remap(
     data: Pieces,
@@ -148,6 +149,7 @@ export class Dif {
     from: Readonly<DifTags>,
     to: Readonly<DifTags>,
     failure: DifFailure,
+    strict = true,
   ): boolean {
     const { type, pi_offset, pi_bytes } = this.layout;
     failure.check = 0;
@@ -163,7 +165,11 @@ export class Dif {
       failure.expected_low = pi.low;
       pi.takeRefTag();
       failure.block = block;
-      if (!this.matches(DifCheck.REFTAG, failure)) return false;
+      if (!this.matches(DifCheck.REFTAG, failure)) {
+        if (strict) return false;
+        failure.check = 0;
+        continue;
+      }
       pi.computeRefTag(to.ref_tag, block);
       pi.putRefTag();
       meta.write(at, pi.bytes, pi_bytes);

@@ -8,16 +8,13 @@ import {
   type ModuleChannel,
 } from '@spdk-ts/bdev';
 
-/** Protection information whose reference tag is no address. */
-const DIF_TYPE_3 = 3;
-
 /**
  * A stacked bdev's channel on one thread: hands each I/O to the base's channel, `offset_blocks` further on, and
  * its end back up. Modules override {@link submit} to do something on the way down, {@link ended} on the way up.
  */
 export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter {
   protected readonly base: BdevChannel;
-  private readonly offset_blocks: number;
+  protected readonly offset_blocks: number;
   /** Blocks have metadata. */
   private readonly metadata: boolean;
   /** I/Os of the base that serve this channel's. */
@@ -74,18 +71,16 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
     below.iovs = io.iovs;
     below.fua = io.fua;
     below.owner = this;
-    if (this.metadata) this.passMetadata(io, below);
     if (io.type > IoType.RESET) this.passMore(io, below);
+    if (this.metadata && !this.passMetadata(io, below)) return;
     this.under_way++;
     if (this.base.submit(below) !== 0) this.refused(io, below);
   }
 
-  private passMetadata(io: BdevIo, below: BdevIo): void {
-    const { description } = this.base.device;
-    below.takeMetadata(io, 0, description);
-    // Reference tags are addresses on this bdev, not on the base.
-    if (this.offset_blocks > 0 && io.dif_ref_tag < 0 && description.dif_type !== DIF_TYPE_3)
-      below.dif_ref_tag = io.offset_blocks;
+  /** What concerns metadata, after all else that `below` is set to. False: `io` has ended, and `below` is free. */
+  protected passMetadata(io: BdevIo, below: BdevIo): boolean {
+    below.takeMetadata(io, 0, this.base.device.description);
+    return true;
   }
 
   /** What only some types have. */
@@ -102,7 +97,7 @@ export class StackedChannel implements ModuleChannel, BdevIoOwner, BdevIoWaiter 
   }
 
   /** The base does not take it: it is being removed. */
-  private refused(io: BdevIo, below: BdevIo): void {
+  protected refused(io: BdevIo, below: BdevIo): void {
     this.under_way--;
     io.base = null;
     below.free();

@@ -1,11 +1,8 @@
 import { registerReactorModule } from '@spdk-ts/bdev';
 import type { ReactorPlugin } from '@spdk-ts/reactor';
-import { StackedChannel, type StackedContext, stackedReactorModule } from '@spdk-ts/vbdev';
+import { partChannel, stackedReactorModule } from '@spdk-ts/vbdev';
 
-const module = stackedReactorModule(
-  'gpt',
-  (base, { description }) => new StackedChannel(base, (description.context as StackedContext).offset_blocks),
-);
+const module = stackedReactorModule('gpt', (base, { description }) => partChannel(base, description));
 
 const plugin: ReactorPlugin = {
   name: 'bdev_gpt',
