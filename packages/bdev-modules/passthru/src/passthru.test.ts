@@ -131,6 +131,11 @@ describe('passthru bdev', () => {
     }
     for (let i = 0; i < 50 && ends.statuses.length < accepted; i++) await bed.poll();
     expect(ends.statuses).toEqual(Array(accepted).fill(IoStatus.SUCCESS));
+    // Objects beyond the pool's size, which that took, are not in the pool now.
+    const free: BdevIo[] = [];
+    for (let io = channel.getIo(); io !== null; io = channel.getIo()) free.push(io);
+    expect(free.length).toBe(accepted);
+    for (const io of free) io.free();
   });
 
   it('aborts what waits for an object and what the base has, and is reset together with its base', async () => {
