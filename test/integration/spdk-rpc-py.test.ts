@@ -6,7 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { methods as mallocMethods } from '../../packages/bdev-modules/malloc/dist/schema.js';
 import { errnoError, listenUnix, RpcServer, type UnixListener } from '../../packages/rpc/dist/index.js';
+import { registerSchema } from '../../rpc-schema/dist/index.js';
+
+registerSchema(...mallocMethods);
 
 const spdk = process.env['SPDK_SRC'];
 const rpcTs = fileURLToPath(new URL('../../apps/rpc/bin/rpc.js', import.meta.url));
