@@ -18,6 +18,8 @@ interface Builder {
   readonly resize?: (filename: string) => Subject['resize'];
   /** It forgets what is written. */
   readonly forgets?: boolean;
+  /** It goes through the page cache, which locks writes from each other only, not from reads. */
+  readonly mixes?: boolean;
   /** On reactors without rings, and with them. */
   readonly uring: readonly boolean[];
 }
@@ -57,6 +59,7 @@ export const bases: readonly Builder[] = [
     kinds: [{ block_size: 512 }, { block_size: 4096 }],
     file: 3 * MIB,
     resize: () => resizeBy('bdev_file_resize'),
+    mixes: true,
     uring: [false, true],
   },
   {
@@ -82,7 +85,7 @@ export const bases: readonly Builder[] = [
 
 /** The bdevs that a module is tested with. */
 export function subjectsOf(builder: Builder, folder: string): Subject[] {
-  const { method, kinds, file, resize, forgets = false, uring } = builder;
+  const { method, kinds, file, resize, forgets = false, mixes = false, uring } = builder;
   return uring.flatMap((ring) =>
     kinds.map((kind, index) => {
       const name = `${method.split('_')[1]}${index}`;
@@ -92,7 +95,7 @@ export function subjectsOf(builder: Builder, folder: string): Subject[] {
       return {
         title: `${method.replace(/^bdev_|_create$/g, '')} ${JSON.stringify(kind)}, ${ring ? 'with' : 'without'} rings`,
         calls: [{ method, params }],
-        promises: { data: !forgets, unmapped: 'zeroes' as const },
+        promises: { data: !forgets, unmapped: 'zeroes' as const, mixes },
         resize: resize?.(filename),
         uring: ring,
       };

@@ -55,6 +55,8 @@ export class Job {
 
 /** What is promised of a bdev's data. */
 export interface Promises {
+  /** What is read beside a write under way may have bytes of both within a sector. */
+  readonly mixes?: boolean;
   /** What is written can be read. */
   readonly data: boolean;
   /** What an unmapped block reads as. */
@@ -309,10 +311,8 @@ export class Harness {
       this.problem(job, `brought ${data.length} bytes`);
       return;
     }
-    // A place in the module's own memory changes while it is looked at; and a kernel that is still taking a write's data
-    // lets a read see some of them (the page cache locks writes from each other only).
-    const { reads_in_place, writes_at_once } = this.description;
-    const mixes = !writes_at_once || (op.shape === 'own' && reads_in_place);
+    // A place in the module's own memory changes while it is looked at.
+    const mixes = this.promises.mixes === true || (op.shape === 'own' && this.description.reads_in_place);
     const words = new Int32Array(data.slice().buffer);
     const wrong = this.versions.check(this.atoms(op.at), this.atoms(op.blocks), words, job.start, mixes);
     if (wrong !== '') this.problem(job, wrong);
