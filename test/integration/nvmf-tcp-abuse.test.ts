@@ -14,7 +14,7 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Pdu, PduStream, pattern, RawQueue, read, write } from '../host/index.ts';
 import { eventually } from '../linux-guest/target.ts';
-import { TcpTarget } from './nvmf-tcp-target.ts';
+import { NQN, TcpTarget } from './nvmf-tcp-target.ts';
 
 /** ICREQ_TIMEOUT of the target and then some, ms. */
 const ICREQ_TIMEOUT_MS = 12_000;
@@ -246,7 +246,10 @@ describe('commands', () => {
 });
 
 describe('H2CData', () => {
-  async function withR2t(test: (queue: RawQueue, cid: number, ttag: number) => Promise<void>): Promise<void> {
+  async function withR2t(
+    test: (queue: RawQueue, cid: number, ttag: number) => Promise<void>,
+    nsid = 1,
+  ): Promise<void> {
     const host = await target.host(1);
     const [queue] = host.queues;
     const cid = queue!.newCid();
@@ -257,7 +260,7 @@ describe('H2CData', () => {
       });
     });
     const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length: 8192 };
-    queue!.stream.send(queue!.capsule({ opcode: nvmOpcode.write, nsid: 1, psdt: 1, cid, sgl1, cdw12: 15 }));
+    queue!.stream.send(queue!.capsule({ opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: 15 }));
     await test(queue!, cid, await seen);
     host.close();
   }
@@ -285,6 +288,21 @@ describe('H2CData', () => {
       queue.stream.send(queue.h2cData(cid, ttag, 0, data, true), queue.h2cData(cid, ttag, 0, data, true));
       await expectQueueTermination(queue, fes.invalidHeaderField, 10);
     });
+  });
+
+  it('cut in half does not hold its bdev, nor the subsystem that is to let it go', async () => {
+    const { target: process } = target;
+    await process.createMalloc('Malloc1', 1024 * 1024);
+    await process.rpc('nvmf_subsystem_add_ns', { nqn: NQN, namespace: { bdev_name: 'Malloc1', nsid: 2 } });
+    await withR2t(async (queue, cid, ttag) => {
+      const pdu = queue.h2cData(cid, ttag, 0, data, true);
+      queue.stream.send(pdu.subarray(0, pdu.length / 2));
+      // Other hosts go on meanwhile; this one has two seconds, then it is cut off.
+      await target.expectService();
+      await process.rpc('nvmf_subsystem_remove_ns', { nqn: NQN, nsid: 2 });
+      await process.rpc('bdev_malloc_delete', { name: 'Malloc1' });
+      await queue.stream.closed;
+    }, 2);
   });
 });
 
