@@ -8,7 +8,13 @@ const SLOTS = 512;
 export const AioOp = { PREAD: 0, PWRITE: 1, FDSYNC: 3, PREADV: 7, PWRITEV: 8 } as const;
 
 const IOCB_WORDS = 16;
+const RESFD_FLAGS = 14;
 const FLAG_RESFD = 1;
+/**
+ * Requests under way beyond which one does not ask the kernel for a signal of the eventfd: that costs the kernel some
+ * work at both ends, and only a sleep needs it. The reactor stays awake until those have ended.
+ */
+const SIGNALLED_MAX = 16;
 const EAGAIN = -11;
 /** The kernel's ring: words of its head, then those of each event. */
 const RING_NR = 1;
@@ -43,6 +49,8 @@ export class AioGroup implements Sleeper {
   private readonly order = new Uint32Array(new ArrayBuffer(SLOTS * 4));
   private prepared = 0;
   private inflight = 0;
+  /** Of those prepared or under way: how many signal nothing when they end. */
+  private silent = 0;
   private readonly handlers: (AioHandler | null)[] = new Array(SLOTS).fill(null);
   private readonly free = new Int32Array(SLOTS);
   private freeTop = SLOTS;
@@ -115,8 +123,10 @@ export class AioGroup implements Sleeper {
     words[at + 8] = length;
     words[at + 10] = offset;
     words[at + 11] = offset / 0x1_0000_0000;
-    words[at + 14] = FLAG_RESFD;
+    const silent = this.inflight + this.prepared >= SIGNALLED_MAX;
+    words[at + RESFD_FLAGS] = silent ? 0 : FLAG_RESFD;
     words[at + 15] = this.eventFd;
+    if (silent) this.silent++;
     this.order[this.prepared++] = slot;
   }
 
@@ -143,9 +153,14 @@ export class AioGroup implements Sleeper {
     const first = this.order[0]!;
     this.prepared -= taken;
     if (this.prepared > 0) this.order.copyWithin(0, taken, taken + this.prepared);
-    if (count < 0) this.handlers[first]!.aioEnded(first, count, false);
+    if (count < 0) this.ended(first, count, false);
     else this.inflight += count;
     return taken;
+  }
+
+  private ended(slot: number, result: number, submitted: boolean): void {
+    if (this.iocbs[slot * IOCB_WORDS + RESFD_FLAGS] === 0) this.silent--;
+    this.handlers[slot]!.aioEnded(slot, result, submitted);
   }
 
   private reap(): number {
@@ -161,7 +176,7 @@ export class AioGroup implements Sleeper {
       head = head + 1 === nr ? 0 : head + 1;
       ring[RING_HEAD] = head;
       this.inflight--;
-      this.handlers[slot]!.aioEnded(slot, result, true);
+      this.ended(slot, result, true);
       count++;
     }
     return count;
@@ -172,7 +187,7 @@ export class AioGroup implements Sleeper {
   }
 
   armSleep(): boolean {
-    if (this.ready) return true;
+    if (this.ready || this.silent > 0) return true;
     if (this.inflight === 0) return false;
     // What was counted while awake says nothing; what is counted from here on wakes.
     native!.drainEventFd(this.eventFd);
