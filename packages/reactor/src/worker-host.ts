@@ -1,5 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type BufferPoolOptions, defaultBufferPool, FIRST_SHARED_REGION, MessageRing } from '@spdk-ts/env';
 import { Logger, logState } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
@@ -9,6 +8,7 @@ import type { ReactorHost, ReactorInfo } from './host.ts';
 import { type ReactorMode, STATE_HEARTBEAT_MS, STATE_SLEEPING, STATE_WORDS } from './node-loop.ts';
 import type { UringOptions } from './uring.ts';
 import type { ReactorWorkerData } from './worker-main.ts';
+import { takeWorker } from './worker-start.ts';
 
 const RING_CAPACITY = 1024;
 /** How often the host looks whether its reactors still poll, ms. */
@@ -59,9 +59,6 @@ export class WorkerHost implements ReactorHost {
   }
 
   private constructor(options: WorkerHostOptions) {
-    // V8 spreads a collection over helper threads and waits for them. Reactors leave those no CPU to run on: what
-    // one thread does in a fifth of a millisecond took ten or more.
-    setFlagsFromString('--no-parallel-scavenge');
     const count = options.cores.length;
     this.onFatal =
       options.onFatal ??
@@ -95,7 +92,7 @@ export class WorkerHost implements ReactorHost {
   }
 
   private startWorker(data: ReactorWorkerData): Seat {
-    const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });
+    const worker = takeWorker();
     let markReady = (): void => {};
     let failReady = (_: Error): void => {};
     const ready = new Promise<void>((resolve, reject) => {
@@ -107,6 +104,7 @@ export class WorkerHost implements ReactorHost {
       (service, method, params) => this.serve(service, method, params, data.index),
       () => markReady(),
     );
+    worker.postMessage(data);
     worker.on('error', (error) => {
       const failure = error instanceof Error ? error : new Error(String(error));
       failReady(failure);

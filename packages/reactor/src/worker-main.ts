@@ -1,6 +1,7 @@
 /** Entry of a reactor's worker thread. */
+import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { BufferPool, MessageRing, Random, RegionTable, systemClock } from '@spdk-ts/env';
 import { adoptLogState, Logger } from '@spdk-ts/log';
 import { native, nativeUnavailable } from '@spdk-ts/native';
@@ -14,7 +15,7 @@ import { Uring, type UringOptions } from './uring.ts';
 import { explainRefusal, uringFeatures } from './uring-features.ts';
 import { lockableBytes } from './worker-memory.ts';
 
-/** What the control thread hands to a reactor's worker. */
+/** What the control thread hands to a reactor's worker, as its first message. */
 export interface ReactorWorkerData {
   readonly index: number;
   readonly count: number;
@@ -77,7 +78,7 @@ async function load(url: string): Promise<ReactorPlugin> {
 }
 
 async function main(): Promise<void> {
-  const data = workerData as ReactorWorkerData;
+  const [data] = (await once(parentPort!, 'message')) as [ReactorWorkerData];
   adoptLogState(data.log);
   const log = new Logger('reactor');
   native?.nameThread(`reactor_${data.lcore}`);
