@@ -1,6 +1,8 @@
 export { Load, type LoadOptions } from './load.ts';
 export { type Pdu, PduStream } from './pdu-stream.ts';
 export {
+  CC_ENABLED,
+  DEFAULT_HOSTID,
   DEFAULT_HOSTNQN,
   type HostOptions,
   pattern,
@@ -9,4 +11,10 @@ export {
   type WriteWay,
   write,
 } from './raw-host.ts';
-export { type Completion, type QueueOptions, RawQueue, StatusError } from './raw-queue.ts';
+export {
+  type Completion,
+  type ConnectAttempt,
+  type QueueOptions,
+  RawQueue,
+  StatusError,
+} from './raw-queue.ts';

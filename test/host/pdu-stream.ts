@@ -27,6 +27,8 @@ export class PduStream {
   /** True once the target has ended its side, or the connection broke. */
   ended = false;
   error: Error | null = null;
+  /** Gets whatever is sent, in the parts in which it was given. */
+  record: Uint8Array[] | null = null;
   readonly closed: Promise<void>;
   private chunks: Buffer[] = [];
   private held = 0;
@@ -129,6 +131,7 @@ export class PduStream {
   }
 
   send(...parts: Uint8Array[]): void {
+    this.record?.push(...parts.map((part) => part.slice()));
     this.socket.cork();
     for (const part of parts) this.socket.write(part);
     this.socket.uncork();

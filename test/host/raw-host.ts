@@ -10,7 +10,8 @@ import {
 } from '@spdk-ts/nvme-spec';
 import { type Completion, type QueueOptions, RawQueue, StatusError } from './raw-queue.ts';
 
-const CC_ENABLED = encodeCc({ en: true, iosqes: 6, iocqes: 4 });
+/** CC of an enabled controller with the NVM Command Set. */
+export const CC_ENABLED = encodeCc({ en: true, iosqes: 6, iocqes: 4 });
 const CSTS_READY = 1;
 
 export interface HostOptions extends QueueOptions {
@@ -21,7 +22,7 @@ export interface HostOptions extends QueueOptions {
 }
 
 export const DEFAULT_HOSTNQN = 'nqn.2014-08.org.nvmexpress:uuid:6f3b5c1e-9f0a-4a53-8d57-0c1d2e3f4a5b';
-const defaultHostid = Uint8Array.from({ length: 16 }, (_, i) => 0x10 + i);
+export const DEFAULT_HOSTID = Uint8Array.from({ length: 16 }, (_, i) => 0x10 + i);
 
 function succeeded(what: string, completion: Completion): Completion {
   if (completion.status !== 0) throw new StatusError(what, completion);
@@ -36,11 +37,22 @@ export class RawHost {
 
   /** Connects an admin queue and enables the controller. */
   static async connect(options: HostOptions): Promise<RawHost> {
+    const host = await RawHost.attach(options);
+    try {
+      await host.enable();
+    } catch (error) {
+      host.close();
+      throw error;
+    }
+    return host;
+  }
+
+  /** Connects an admin queue; the controller is not enabled yet. */
+  static async attach(options: HostOptions): Promise<RawHost> {
     const admin = await RawQueue.open(options);
     const host = new RawHost(options, admin);
     try {
       succeeded('Connect', await host.connectQueue(admin, 0));
-      await host.enable();
     } catch (error) {
       admin.close();
       throw error;
@@ -54,35 +66,45 @@ export class RawHost {
   }
 
   private connectQueue(queue: RawQueue, qid: number): Promise<Completion> {
-    const { subnqn, hostnqn = DEFAULT_HOSTNQN, hostid = defaultHostid, katoMs = 0 } = this.options;
+    const { subnqn, hostnqn = DEFAULT_HOSTNQN, hostid = DEFAULT_HOSTID, katoMs = 0 } = this.options;
     queue.cntlid = this.admin.cntlid;
     return queue.connect(subnqn, hostnqn, hostid, qid, qid === 0 ? katoMs : 0);
   }
 
+  /** Property Get, whatever its status. `size`: one of `propertySize`, or what is none. */
+  getProperty(offset: number, size: number): Promise<Completion> {
+    return this.admin.submit({
+      ...{ opcode: FABRICS_OPCODE, nsid: fabricsType.propertyGet, psdt: 1 },
+      ...{ cdw10: size, cdw11: offset },
+    });
+  }
+
+  /** Property Set, whatever its status. */
+  putProperty(offset: number, size: number, value: number): Promise<Completion> {
+    return this.admin.submit({
+      ...{ opcode: FABRICS_OPCODE, nsid: fabricsType.propertySet, psdt: 1 },
+      ...{ cdw10: size, cdw11: offset, cdw12: value },
+    });
+  }
+
   /** Reads a property: its low dword. */
   async property(offset: number, eight = false): Promise<number> {
-    const completion = await this.admin.submit({
-      ...{ opcode: FABRICS_OPCODE, nsid: fabricsType.propertyGet, psdt: 1 },
-      ...{ cdw10: eight ? 1 : 0, cdw11: offset },
-    });
-    return succeeded('Property Get', completion).dw0;
+    return succeeded('Property Get', await this.getProperty(offset, eight ? 1 : 0)).dw0;
   }
 
   async setProperty(offset: number, value: number): Promise<void> {
-    const completion = await this.admin.submit({
-      ...{ opcode: FABRICS_OPCODE, nsid: fabricsType.propertySet, psdt: 1 },
-      ...{ cdw10: 0, cdw11: offset, cdw12: value },
-    });
-    succeeded('Property Set', completion);
+    succeeded('Property Set', await this.putProperty(offset, 0, value));
   }
 
-  private async enable(): Promise<void> {
-    await this.setProperty(register.cc, CC_ENABLED);
+  /** Sets CC, and waits until CSTS.RDY is as CC.EN. */
+  async enable(cc = CC_ENABLED): Promise<void> {
+    await this.setProperty(register.cc, cc);
+    const wanted = cc & CSTS_READY;
     for (let i = 0; i < 500; i++) {
-      if ((await this.property(register.csts)) & CSTS_READY) return;
+      if (((await this.property(register.csts)) & CSTS_READY) === wanted) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    throw new Error('the controller does not become ready');
+    throw new Error(`the controller does not become ${wanted ? 'ready' : 'disabled'}`);
   }
 
   /** Asks for I/O queues: returns how many it may have. */

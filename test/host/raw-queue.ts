@@ -3,6 +3,7 @@ import {
   CAPSULE_ENTRY_OFFSET,
   type ConnectData,
   connectData,
+  connectOffset,
   cqeCid,
   cqeDw0,
   cqeDw1,
@@ -37,8 +38,12 @@ export interface QueueOptions {
   readonly host?: string;
   readonly digests?: number;
   readonly hpda?: number;
+  /** R2Ts of one command that the host takes at once (1). */
+  readonly maxr2t?: number;
   /** Entries of the submission queue. */
   readonly entries?: number;
+  /** Gets every PDU that is sent. */
+  readonly record?: Uint8Array[];
   /** Asks for no SQ flow control, so that reads may end without a CapsuleResp. */
   readonly disableSqFlowControl?: boolean;
 }
@@ -75,6 +80,22 @@ export class StatusError extends Error {
   }
 }
 
+/** A Connect in all its parts, for those that are to fail as well. */
+export interface ConnectAttempt {
+  readonly subnqn?: string;
+  readonly hostnqn?: string;
+  readonly hostid?: Uint8Array;
+  /** Of the controller that an I/O queue is for, or FFFFh. */
+  readonly cntlid?: number;
+  readonly qid: number;
+  readonly entries?: number;
+  readonly cattr?: number;
+  readonly katoMs?: number;
+  readonly recfmt?: number;
+  /** Sent in place of the data that the names and identifiers above make. */
+  readonly data?: Uint8Array;
+}
+
 const empty = Buffer.alloc(0);
 
 function encodeStruct(fields: ConnectData): Uint8Array {
@@ -91,6 +112,8 @@ export class RawQueue {
   h2cMax: number;
   /** Data of the next capsule or H2CData goes out with a wrong digest. */
   spoilDataDigest = false;
+  /** Sees every PDU that comes, before it is taken. */
+  tap: ((pdu: Pdu) => void) | null = null;
   /** The test sends commands that nobody waits for: their answers are dropped. */
   lenient = false;
   cntlid = 0;
@@ -103,9 +126,15 @@ export class RawQueue {
   /** Opens a connection and exchanges ICReq and ICResp. */
   static async open(options: QueueOptions): Promise<RawQueue> {
     const stream = await PduStream.open(options.port, options.host);
+    stream.record = options.record ?? null;
     const bytes = new Uint8Array(pduHeaderLength.icReq);
     const view = new DataView(bytes.buffer);
-    encodeIcReq(view, 0, { pfv: 0, hpda: options.hpda ?? 0, dgst: options.digests ?? 0, maxr2t: 1 });
+    encodeIcReq(view, 0, {
+      pfv: 0,
+      hpda: options.hpda ?? 0,
+      dgst: options.digests ?? 0,
+      maxr2t: options.maxr2t ?? 1,
+    });
     stream.send(bytes);
     const answer = await stream.next();
     if (answer?.type !== pduType.icResp) throw new Error(`no ICResp, but ${answer?.type ?? 'the end'}`);
@@ -137,6 +166,7 @@ export class RawQueue {
   }
 
   private take(pdu: Pdu): void {
+    this.tap?.(pdu);
     switch (pdu.type) {
       case pduType.capsuleResp:
         this.takeResponse(pdu);
@@ -253,10 +283,13 @@ export class RawQueue {
 
   /** Waits for the completion of a command whose capsule the test sends. `length`: bytes it will get. */
   expect(cid: number, length = 0, data: Uint8Array | null = null): Promise<Completion> {
-    return new Promise((resolve, reject) => {
+    const done = new Promise<Completion>((resolve, reject) => {
       if (this.stream.ended) reject(new Error('connection closed'));
       else this.outstanding.set(cid, { resolve, reject, data, buffer: Buffer.alloc(length), filled: 0 });
     });
+    // Whoever waits is told; that nobody does is no failure.
+    done.catch(() => {});
+    return done;
   }
 
   /** A command whose data, if it brings any, is in its capsule. */
@@ -287,24 +320,29 @@ export class RawQueue {
   }
 
   /** Connect. Resolves to its completion, whatever its status; a success is remembered. */
-  async connect(
-    subnqn: string,
-    hostnqn: string,
-    hostid: Uint8Array,
-    qid: number,
-    katoMs = 0,
-  ): Promise<Completion> {
+  connect(subnqn: string, hostnqn: string, hostid: Uint8Array, qid: number, katoMs = 0): Promise<Completion> {
+    return this.connectWith({
+      ...{ subnqn, hostnqn, hostid, qid, katoMs },
+      cntlid: qid === 0 ? 0xffff : this.cntlid,
+      cattr: this.options.disableSqFlowControl ? 4 : 0,
+    });
+  }
+
+  /** Connect as it is asked for, in order or not. A success is remembered. */
+  async connectWith(attempt: ConnectAttempt): Promise<Completion> {
+    const { subnqn = '', hostnqn = '', hostid = new Uint8Array(16), cntlid = 0xffff } = attempt;
+    const { qid, katoMs = 0, cattr = 0, recfmt = 0 } = attempt;
     const cid = this.newCid();
-    const data = encodeStruct({ hostid, subnqn, hostnqn, cntlid: qid === 0 ? 0xffff : this.cntlid });
+    const data = attempt.data ?? encodeStruct({ hostid, subnqn, hostnqn, cntlid });
     const header = new Uint8Array(pduHeaderLength.capsuleCmd);
     const view = new DataView(header.buffer);
     const pdo = pduDataOffset(header.length, this.digests, this.icResp.cpda);
     encodeCapsuleCmdHeader(view, 0, this.digests, pdo, data.length);
     encodeConnect(view, CAPSULE_ENTRY_OFFSET, {
-      ...{ cid, qid, katoMs, entries: this.options.entries ?? 32 },
-      cattr: this.options.disableSqFlowControl ? 4 : 0,
+      ...{ cid, qid, katoMs, cattr, entries: attempt.entries ?? this.options.entries ?? 32 },
       sgl1: { identifier: sglId.inCapsule, address: 0, length: data.length },
     });
+    view.setUint16(CAPSULE_ENTRY_OFFSET + connectOffset.recfmt, recfmt, true);
     const done = this.expect(cid);
     this.stream.send(this.withDigests(header, header.length, pdo, this.digests, data));
     const completion = await done;
