@@ -11,8 +11,8 @@ const DISCOVERY_KATO_MS = 120_000;
 const log = new Logger('nvmf');
 
 /**
- * Keep Alive (Base 2.0, 3.9), command based: only the Keep Alive command counts. The timer is looked at once in each
- * timeout, so that a silent host is dropped between one and two timeouts after its last sign.
+ * Keep Alive (Base 2.0, 3.9), command based: only the Keep Alive command counts. The timer is looked at when it would
+ * expire, and then again when it would after the last Keep Alive: a silent host is dropped as its timeout passes.
  */
 export class KeepAlive {
   /** Milliseconds; 0: the host may be silent. */
@@ -37,10 +37,16 @@ export class KeepAlive {
     this.stop();
     this.last = group.reactor.now;
     if (this.kato_ms === 0) return;
-    this.poller = group.thread.registerPoller(
+    this.wait(this.kato_ms * TICKS_PER_MS);
+  }
+
+  /** Looks at the timer after so many ticks. */
+  private wait(ticks: number): void {
+    this.stop();
+    this.poller = this.session.group.thread.registerPoller(
       'nvmf_ctrlr_keep_alive',
       () => this.check(),
-      this.kato_ms * 1000,
+      Math.ceil((ticks / TICKS_PER_MS) * 1000),
     );
   }
 
@@ -57,7 +63,11 @@ export class KeepAlive {
 
   private check(): number {
     const { controller, group, properties } = this.session;
-    if (group.reactor.now - this.last < this.kato_ms * TICKS_PER_MS) return 0;
+    const left = this.kato_ms * TICKS_PER_MS - (group.reactor.now - this.last);
+    if (left > 0) {
+      this.wait(left);
+      return 0;
+    }
     const { subsystem, hostnqn } = controller;
     log.notice(
       `Disconnecting host ${hostnqn} from subsystem ${subsystem.nqn} due to keep alive timeout ` +
