@@ -11,6 +11,7 @@ const SGL_LENGTH = 8;
 const wrong = (sc: number): number => status(statusType.generic, sc, true);
 const BIDIRECTIONAL = wrong(genericStatus.invalidOpcode);
 const TYPE_INVALID = wrong(genericStatus.sglDescriptorTypeInvalid);
+const TOO_LARGE = wrong(genericStatus.invalidField);
 const LENGTH_INVALID = wrong(genericStatus.dataSglLengthInvalid);
 const OFFSET_INVALID = wrong(genericStatus.sglOffsetInvalid);
 
@@ -38,7 +39,8 @@ export function loadCommandData(
   const length = sqe32[SGL_LENGTH]!;
   const identifier = request.sqe[SGL_IDENTIFIER]!;
   if (identifier === sglId.transportDataBlock) {
-    if (length > ioMax) return LENGTH_INVALID;
+    // Beyond MDTS (Base 2.0, 5.17.2.1).
+    if (length > ioMax) return TOO_LARGE;
   } else if (identifier === sglId.inCapsule && transfer === Transfer.HOST_TO_CONTROLLER) {
     if (sqe32[SGL_ADDRESS_LO] !== 0 || sqe32[SGL_ADDRESS_HI] !== 0) return OFFSET_INVALID;
     if (length !== capsuleBytes || length > capsuleMax) return LENGTH_INVALID;

@@ -306,7 +306,7 @@ describe('commands', () => {
       new Uint8Array(0),
       0x11,
     ],
-    ['more than MDTS', { opcode: READ, sgl1: transportSgl(131076) }, new Uint8Array(0), 0x0f],
+    ['more than MDTS', { opcode: READ, sgl1: transportSgl(131076) }, new Uint8Array(0), 0x02],
     ['more than the capsule holds', { opcode: WRITE, sgl1: capsuleSgl(1024) }, pattern(512), 0x0f],
     ['less than the capsule holds', { opcode: WRITE, sgl1: capsuleSgl(256) }, pattern(512), 0x0f],
     ['no data in the capsule', { opcode: WRITE, sgl1: capsuleSgl(256) }, new Uint8Array(0), 0x0f],
