@@ -14,6 +14,7 @@ import {
   viewOf,
 } from '@spdk-ts/nvme-spec';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { mendDigest, mutateBytes } from '../../test-support/mutate.ts';
 import { FakeGroup, FakeSocks, fakeOptions } from '../../test-support/tcp-fakes.ts';
 import { defaultTcpTimeouts } from './limits.ts';
 import { TcpState } from './tcp-qpair.ts';
@@ -29,6 +30,9 @@ beforeAll(() => {
 });
 afterAll(() => void setLogWriter(before));
 
+/** Of so many PDUs one is changed, by a host that damages what it sends. */
+const DAMAGE = 6;
+
 /** A host that mostly keeps to the rules, and a controller that takes its time, in every order that chance finds. */
 class Run {
   readonly random: Random;
@@ -36,13 +40,16 @@ class Run {
   readonly socks = new FakeSocks(this.group.regions);
   readonly transport = new TcpTransport(this.group.asGroup, fakeOptions, () => this.socks);
   readonly digests: number;
+  /** Changes PDUs on their way, once the handshake is over. */
+  private readonly damages: boolean;
   private cid = 0;
   /** What the target has asked for: CID, TTAG, bytes taken so far, length. */
   private readonly r2ts: { cid: number; ttag: number; at: number; length: number }[] = [];
   private lengths = new Map<number, number>();
 
-  constructor(seed: number) {
+  constructor(seed: number, damages: boolean) {
     this.random = new Random(seed);
+    this.damages = damages;
     this.digests = this.random.below(4);
   }
 
@@ -119,10 +126,10 @@ class Run {
     if (random.below(2) === 0) qpair.qid = 1;
     for (let step = 0; step < STEPS && !this.sock.closed; step++) {
       const choice = random.below(20);
-      if (choice < 7 && qpair.requests.used < 8) this.feed(this.command());
+      if (choice < 7 && qpair.requests.used < 8) this.feed(this.damaged(this.command()));
       else if (choice < 12) {
         const pdu = this.dataPdu();
-        if (pdu !== null) this.feed(pdu);
+        if (pdu !== null) this.feed(this.damaged(pdu));
       } else if (choice < 15 && group.executed.length > 0) {
         const request = group.executed[random.below(group.executed.length)]!;
         if (request.region < 0) {
@@ -146,6 +153,13 @@ class Run {
     this.end();
   }
 
+  private damaged(pdu: Uint8Array): Uint8Array {
+    const { random } = this;
+    if (!this.damages || random.below(DAMAGE) > 0) return pdu;
+    const changed = mutateBytes(random, pdu);
+    return random.below(2) === 0 ? changed : mendDigest(changed);
+  }
+
   private feed(bytes: Uint8Array): void {
     if (!this.sock.closed) this.sock.feed(bytes, 1 + this.random.below(bytes.length + 20));
   }
@@ -164,10 +178,13 @@ class Run {
   }
 }
 
-it(`survives ${SEEDS} hosts made by chance (first seed ${FIRST_SEED})`, async () => {
+it.each([
+  ['made by chance', false],
+  ['that damage what they send', true],
+])(`survives ${SEEDS} hosts %s (first seed ${FIRST_SEED})`, async (_, damages) => {
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     try {
-      await new Run(seed).run();
+      await new Run(seed, damages).run();
     } catch (error) {
       throw new Error(`NVMF_TCP_SEED=${seed}: ${(error as Error).stack}`);
     }
