@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 // Packages import each other through their built entry points, so `npm run build` comes first.
 // unit: beside the code; integration: whole processes; soak: faults, scale and endurance (short, unless
-// `npm run soak` says how long); guest: a real Linux kernel in a virtual machine.
+// `npm run soak` says how long); conformance: the target held to the specifications; guest: a real Linux kernel in a virtual machine.
 const report = process.env['TEST_REPORT'];
 
 export default defineConfig({
@@ -41,6 +41,15 @@ export default defineConfig({
           server: { deps: { external: [/\/dist\//] } },
         },
       })),
+      {
+        test: {
+          name: 'conformance',
+          include: ['test/conformance/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: 'soak',

@@ -1,0 +1,95 @@
+/** What the suite is made of: checks, and how one is told from what was seen. */
+import { statusCode } from '@spdk-ts/nvme-spec';
+import type { Completion } from '../host/index.ts';
+import type { Bench } from './bench.ts';
+import { describe, describeStatus } from './codes.ts';
+import type { Facts } from './facts.ts';
+
+/** How strictly the specification asks for it. */
+export type Severity = 'shall' | 'should' | 'may';
+
+export interface Outcome {
+  readonly ok: boolean;
+  /** In words. */
+  readonly seen: string;
+}
+
+/** One thing that a target is held to. */
+export interface Check {
+  /** Area, subject and detail, with points between: never used for anything else once it was given. */
+  readonly id: string;
+  /** Specification and section: "Base 2.0, 6.3". */
+  readonly section: string;
+  readonly severity: Severity;
+  /** What is done. */
+  readonly title: string;
+  /** What should be seen. */
+  readonly expected: string;
+  /** Why it does not apply to a target; empty: it does. */
+  readonly unless?: ((facts: Facts) => string) | undefined;
+  /** How long it may take, where ten seconds are too few. */
+  readonly seconds?: number | undefined;
+  /** It mostly waits: it runs beside the others. */
+  readonly waits?: boolean | undefined;
+  /** Whatever it throws has been seen as well, and was not expected. */
+  run(bench: Bench): Promise<Outcome>;
+}
+
+export type Unless = (facts: Facts) => string;
+
+export const holds = (ok: boolean, seen: string): Outcome => ({ ok, seen });
+
+/** All of them; what is told is what was wrong, if anything was. */
+export function all(...outcomes: readonly Outcome[]): Outcome {
+  const wrong = outcomes.filter(({ ok }) => !ok);
+  const told = [...new Set((wrong.length > 0 ? wrong : outcomes).map(({ seen }) => seen))];
+  return { ok: wrong.length === 0, seen: told.join('; ') };
+}
+
+/** Names what an outcome is about. */
+export const of = (what: string, { ok, seen }: Outcome): Outcome => ({ ok, seen: `${what}: ${seen}` });
+
+/** A completion with one of these codes. */
+export function hasStatus(completion: Completion, codes: readonly number[], fabricsCommand = false): Outcome {
+  return holds(codes.includes(statusCode(completion.status)), describe(completion, fabricsCommand));
+}
+
+export const succeeded = (completion: Completion): Outcome => hasStatus(completion, [0]);
+
+/** Any status but success. */
+export const refused = (completion: Completion): Outcome =>
+  holds(completion.status !== 0, describe(completion));
+
+export const wordsOf = (codes: readonly number[], fabricsCommand = false): string =>
+  codes.map((code) => describeStatus(code, fabricsCommand)).join(' or ');
+
+export interface Row {
+  readonly id: string;
+  readonly section: string;
+  readonly severity?: Severity;
+  readonly title: string;
+  readonly unless?: Unless | undefined;
+  readonly seconds?: number;
+  readonly waits?: boolean;
+}
+
+/** A check that a command is answered with one of these codes. */
+export function answers(
+  row: Row,
+  codes: number | readonly number[],
+  send: (bench: Bench) => Promise<Completion>,
+  fabricsCommand = false,
+): Check {
+  const list = typeof codes === 'number' ? [codes] : codes;
+  return {
+    severity: 'shall',
+    ...row,
+    expected: wordsOf(list, fabricsCommand),
+    run: async (bench) => hasStatus(await send(bench), list, fabricsCommand),
+  };
+}
+
+/** A check of its own. */
+export function check(row: Row, expected: string, run: (bench: Bench) => Promise<Outcome> | Outcome): Check {
+  return { severity: 'shall', ...row, expected, run: async (bench) => run(bench) };
+}

@@ -1,0 +1,92 @@
+/** A run of the checks over one target. */
+import { versionText } from '@spdk-ts/nvme-spec';
+import { type Address, Bench } from './bench.ts';
+import type { Check, Outcome } from './check.ts';
+import { areas } from './checks/index.ts';
+import type { Finding, Report, Verdict } from './report.ts';
+
+/** What a check has, unless it says otherwise. */
+export const CHECK_SECONDS = 10;
+
+/** What a check saw; whatever it throws, and too long a silence, count as such. */
+async function within(check: Check, on: Bench): Promise<Outcome> {
+  const seconds = check.seconds ?? CHECK_SECONDS;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Outcome>((resolve) => {
+    timer = setTimeout(resolve, seconds * 1000, { ok: false, seen: `no answer within ${seconds} s` });
+  });
+  const run = check.run(on).catch((error: Error) => ({ ok: false, seen: error.message }));
+  const outcome = await Promise.race([run, late]);
+  clearTimeout(timer);
+  return outcome;
+}
+
+export class Run {
+  readonly bench: Bench;
+  readonly findings: Finding[] = [];
+  /** Checks that mostly wait, begun before the others. */
+  private readonly begun = new Map<Check, Promise<Outcome>>();
+  /** Why no more checks are run; empty: they are. */
+  private lost = '';
+
+  /** Finds out about the target, and begins what mostly waits. */
+  static async start(address: Address, seed: number): Promise<Run> {
+    return new Run(await Bench.start(address, seed));
+  }
+
+  private constructor(bench: Bench) {
+    this.bench = bench;
+    for (const check of areas.flatMap(({ checks }) => checks)) {
+      if (check.waits !== true || (check.unless?.(bench.facts) ?? '') !== '') continue;
+      const aside = bench.aside();
+      const done = within(check, aside).finally(() => aside.close());
+      this.begun.set(check, done);
+    }
+  }
+
+  /** Holds the target to one check, and looks whether another host has noticed. */
+  async hold(area: string, check: Check): Promise<Finding> {
+    const { id, section, severity, title, expected } = check;
+    const finding = (verdict: Verdict, seen: string): Finding => {
+      const found = { ...{ id, area, section, severity, title, expected, verdict, seen } };
+      this.findings.push(found);
+      return found;
+    };
+    if (this.lost !== '') return finding('not run', this.lost);
+    const { bench } = this;
+    const why = check.unless?.(bench.facts) ?? '';
+    if (why !== '') return finding('not applicable', why);
+    const { ok, seen } = await (this.begun.get(check) ?? within(check, bench));
+    bench.settle(!ok);
+    const disturbed = await bench.disturbed();
+    if (disturbed === '') return finding(ok ? 'as expected' : 'otherwise', seen);
+    if ((await bench.disturbed()) !== '')
+      this.lost = `after ${id} the target served nobody any more: ${disturbed}`;
+    return finding('otherwise', `${seen}; and ${disturbed}`);
+  }
+
+  get report(): Report {
+    const { controller, vs } = this.bench.facts;
+    const { mn: model, fr: firmware } = controller;
+    return {
+      target: { model, firmware, version: versionText(vs) },
+      seed: this.bench.seed,
+      findings: this.findings,
+    };
+  }
+
+  close(): void {
+    this.bench.close();
+  }
+}
+
+/** All checks, one after the other. */
+export async function runAll(address: Address, seed: number): Promise<Report> {
+  const run = await Run.start(address, seed);
+  try {
+    for (const { name, checks } of areas) for (const check of checks) await run.hold(name, check);
+    return run.report;
+  } finally {
+    run.close();
+  }
+}
