@@ -157,15 +157,19 @@ export class Bench {
       if (!back.data.equals(data)) return 'another host reads what it did not write';
       return '';
     } catch (error) {
-      this.witness?.host.close();
-      this.witness = null;
+      this.replaceWitness();
       return `another host's connection: ${(error as Error).message}`;
     }
   }
 
-  close(): void {
-    this.settle(true);
+  /** The next look is by a connection of its own. */
+  replaceWitness(): void {
     this.witness?.host.close();
     this.witness = null;
+  }
+
+  close(): void {
+    this.settle(true);
+    this.replaceWitness();
   }
 }

@@ -11,10 +11,7 @@ import { firstSubsystem } from './find-subsystem.ts';
 import { foreign, given, parseAddress, seed } from './options.ts';
 import { type OwnTarget, startOwn } from './own-target.ts';
 import { summary } from './report.ts';
-import { CHECK_SECONDS, Run } from './run.ts';
-
-/** Beyond a check's own time: for what comes before and after it. */
-const SPARE_MS = 20_000;
+import { CHECK_SECONDS, Run, SPARE_SECONDS } from './run.ts';
 
 console.log(`seed ${seed}`);
 let own: OwnTarget | null = null;
@@ -56,7 +53,7 @@ it('every check has an id of its own', () => {
 for (const { name, checks } of areas)
   describe(name, () => {
     for (const check of checks) {
-      const timeout = (check.seconds ?? CHECK_SECONDS) * 1000 + SPARE_MS;
+      const timeout = ((check.seconds ?? CHECK_SECONDS) + SPARE_SECONDS) * 1000;
       it(`${check.id}: ${check.title}`, { timeout }, async () => {
         const { verdict, section, expected, seen } = await run.hold(name, check);
         if (foreign || verdict === 'as expected' || verdict === 'not applicable') return;

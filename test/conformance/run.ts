@@ -8,17 +8,27 @@ import type { Finding, Report, Verdict } from './report.ts';
 /** What a check has, unless it says otherwise. */
 export const CHECK_SECONDS = 10;
 
-/** What a check saw; whatever it throws, and too long a silence, count as such. */
-async function within(check: Check, on: Bench): Promise<Outcome> {
-  const seconds = check.seconds ?? CHECK_SECONDS;
+/** What the host beside the checks has for a look. */
+const LOOK_SECONDS = 5;
+
+/** Beyond a check's own time: two looks, and what is in between. */
+export const SPARE_SECONDS = 3 * LOOK_SECONDS;
+
+async function inTime<T>(seconds: number, done: Promise<T>, late: T): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Outcome>((resolve) => {
-    timer = setTimeout(resolve, seconds * 1000, { ok: false, seen: `no answer within ${seconds} s` });
+  const end = new Promise<T>((resolve) => {
+    timer = setTimeout(resolve, seconds * 1000, late);
   });
-  const run = check.run(on).catch((error: Error) => ({ ok: false, seen: error.message }));
-  const outcome = await Promise.race([run, late]);
+  const first = await Promise.race([done, end]);
   clearTimeout(timer);
-  return outcome;
+  return first;
+}
+
+/** What a check saw; whatever it throws, and too long a silence, count as such. */
+function within(check: Check, on: Bench): Promise<Outcome> {
+  const seconds = check.seconds ?? CHECK_SECONDS;
+  const run = check.run(on).catch((error: Error) => ({ ok: false, seen: error.message }));
+  return inTime(seconds, run, { ok: false, seen: `no answer within ${seconds} s` });
 }
 
 export class Run {
@@ -58,11 +68,17 @@ export class Run {
     if (why !== '') return finding('not applicable', why);
     const { ok, seen } = await (this.begun.get(check) ?? within(check, bench));
     bench.settle(!ok);
-    const disturbed = await bench.disturbed();
+    const disturbed = await this.look();
     if (disturbed === '') return finding(ok ? 'as expected' : 'otherwise', seen);
-    if ((await bench.disturbed()) !== '')
-      this.lost = `after ${id} the target served nobody any more: ${disturbed}`;
+    if ((await this.look()) !== '') this.lost = `after ${id} the target served nobody any more: ${disturbed}`;
     return finding('otherwise', `${seen}; and ${disturbed}`);
+  }
+
+  private async look(): Promise<string> {
+    const late = `another host's write and read are not answered within ${LOOK_SECONDS} s`;
+    const seen = await inTime(LOOK_SECONDS, this.bench.disturbed(), late);
+    if (seen === late) this.bench.replaceWitness();
+    return seen;
   }
 
   get report(): Report {

@@ -16,6 +16,7 @@ import {
   encodeH2cData,
   encodeIcReq,
   encodeSqe,
+  fesText,
   type IcResp,
   pduCccid,
   pduDatal,
@@ -30,6 +31,8 @@ import {
   statusSc,
   statusSct,
   statusText,
+  termReqFei,
+  termReqFes,
 } from '@spdk-ts/nvme-spec';
 import { type Pdu, PduStream } from './pdu-stream.ts';
 
@@ -160,7 +163,10 @@ export class RawQueue {
   }
 
   private end(): void {
-    const error = new Error(`connection closed${this.stream.error ? `: ${this.stream.error.message}` : ''}`);
+    this.fail(new Error(`connection closed${this.stream.error ? `: ${this.stream.error.message}` : ''}`));
+  }
+
+  private fail(error: Error): void {
     for (const { reject } of this.outstanding.values()) reject(error);
     this.outstanding.clear();
   }
@@ -179,10 +185,15 @@ export class RawQueue {
         break;
       case pduType.c2hTermReq:
         this.termination = pdu;
+        this.fail(new Error(this.lastWords(pdu)));
         break;
       default:
         this.stream.socket.destroy(new Error(`unexpected PDU type ${pdu.type}`));
     }
+  }
+
+  private lastWords({ view }: Pdu): string {
+    return `C2HTermReq: ${fesText(termReqFes(view, 0))}, FEI ${termReqFei(view, 0)}`;
   }
 
   /** The command that a PDU belongs to; one that is not outstanding ends the connection, unless that is expected. */
@@ -285,6 +296,7 @@ export class RawQueue {
   expect(cid: number, length = 0, data: Uint8Array | null = null): Promise<Completion> {
     const done = new Promise<Completion>((resolve, reject) => {
       if (this.stream.ended) reject(new Error('connection closed'));
+      else if (this.termination !== null) reject(new Error(this.lastWords(this.termination)));
       else this.outstanding.set(cid, { resolve, reject, data, buffer: Buffer.alloc(length), filled: 0 });
     });
     // Whoever waits is told; that nobody does is no failure.
