@@ -8,6 +8,7 @@ import { iobufMethods } from './methods/iobuf.ts';
 import { logMethods } from './methods/log.ts';
 import { notifyMethods } from './methods/notify.ts';
 import { nvmfDiscoveryMethods } from './methods/nvmf-discovery.ts';
+import { nvmfLimitMethods } from './methods/nvmf-limits.ts';
 import { nvmfSubsystemMethods } from './methods/nvmf-subsystem.ts';
 import { nvmfTargetMethods } from './methods/nvmf-target.ts';
 import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
@@ -28,6 +29,7 @@ type Builtin =
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
   | (typeof nvmfDiscoveryMethods)[number]
+  | (typeof nvmfLimitMethods)[number]
   | (typeof bdevperfMethods)[number];
 
 /** The types of a list of methods, each under its name. */
@@ -77,6 +79,7 @@ registerSchema(
     nvmfTransportMethods,
     nvmfSubsystemMethods,
     nvmfDiscoveryMethods,
+    nvmfLimitMethods,
     bdevperfMethods,
   ].flat() as unknown as Method[]),
 );

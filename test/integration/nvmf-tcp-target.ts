@@ -1,7 +1,7 @@
 /** A target with one subsystem over a malloc bdev, and what tests of its TCP transport ask about it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import { pattern, type QueueOptions, RawHost, read, write } from '../host/index.ts';
+import { type HostOptions, pattern, RawHost, read, write } from '../host/index.ts';
 import { freePort, Target, type TargetOptions } from '../linux-guest/target.ts';
 
 export const NQN = 'nqn.2026-11.io.spdk-ts:tcp';
@@ -34,10 +34,15 @@ export class TcpTarget {
   }
 
   /** A connected host with `queues` I/O queues. */
-  async host(queues = 1, options: Omit<QueueOptions, 'port' | 'host'> = {}) {
+  async host(queues = 1, options: Omit<HostOptions, 'port' | 'host' | 'subnqn'> = {}) {
     const host = await RawHost.connect({ port: this.port, subnqn: NQN, ...options });
-    await host.setQueueCount(Math.max(1, queues));
-    await host.openQueues(queues);
+    try {
+      await host.setQueueCount(Math.max(1, queues));
+      await host.openQueues(queues);
+    } catch (error) {
+      host.close();
+      throw error;
+    }
     return host;
   }
 

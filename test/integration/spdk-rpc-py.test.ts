@@ -81,6 +81,15 @@ const commands = [
   'nvmf_subsystem_remove_host nqn.2016-06.io.spdk:cnode1 nqn.host -T 100',
   'nvmf_subsystem_allow_any_host nqn.2016-06.io.spdk:cnode1 --no-allow-any-host',
   'nvmf_discovery_add_referral -t tcp -a 10.0.0.1 -s 8009 -k -n discovery',
+  'nvmf_discovery_remove_referral -t tcp -a 10.0.0.1 -s 8009',
+  'nvmf_discovery_get_referrals -t target',
+  'nvmf_subsystem_get_controllers nqn.2016-06.io.spdk:cnode1 -t target',
+  'nvmf_subsystem_get_qpairs nqn.2016-06.io.spdk:cnode1',
+  'nvmf_subsystem_get_listeners nqn.2016-06.io.spdk:cnode1',
+  'nvmf_delete_subsystem nqn.2016-06.io.spdk:cnode1',
+  'nvmf_get_transports --trtype TCP',
+  'nvmf_publish_mdns_prr -t target',
+  'nvmf_stop_mdns_prr',
   'nvmf_get_stats -t target',
 ];
 

@@ -75,6 +75,11 @@ export class BufferPool {
     this.largeTop = options.large_count;
   }
 
+  /** Buffers that are lent. */
+  get used(): number {
+    return this.small.length - this.smallTop + this.large.length - this.largeTop;
+  }
+
   /** A buffer of at least `length` bytes: its offset in the region, or -1 if there is none now. */
   get(length: number): number {
     const options = this.options;

@@ -120,6 +120,24 @@ test('discovery page', () => {
   expect(disc.decodeDiscoveryLog(disc.encodeDiscoveryLog(0, []))).toEqual({ genctr: 0, entries: [] });
 });
 
+test('extended discovery records are followed by their length and attributes', () => {
+  const records = [{ portid: 1, adminLabel: 'rack 7' }, { portid: 2 }];
+  const page = disc.encodeDiscoveryLog(9, records, true);
+  const view = new DataView(page.buffer);
+  // DLPF and TDLPL of the header.
+  expect([page[18], view.getUint32(20, true)]).toEqual([1, page.length]);
+  const first = 1024 + 1024;
+  // TEL, NUMEXAT; EXATTYPE, EXATLEN, EXATVAL.
+  expect(view.getUint32(first, true)).toBe(1024 + 8 + 4 + 8);
+  expect(view.getUint16(first + 4, true)).toBe(1);
+  expect([view.getUint16(first + 8, true), view.getUint16(first + 10, true)]).toEqual([2, 8]);
+  expect([...page.slice(first + 12, first + 20)]).toEqual([...Buffer.from('rack 7\0\0')]);
+  const second = 1024 + view.getUint32(first, true);
+  expect(view.getUint16(second + 4, true), 'PORTID').toBe(2);
+  expect([view.getUint32(second + 1024, true), view.getUint16(second + 1028, true)]).toEqual([1032, 0]);
+  expect(page.length).toBe(second + 1032);
+});
+
 test('reservation notification page', () => {
   const out = new Uint8Array(64);
   const log = { lpc: 9, type: reservationNotification.reservationPreempted, nalp: 1, nsid: 0x0102_0304 };

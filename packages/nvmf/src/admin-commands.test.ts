@@ -32,7 +32,7 @@ test('Identify Controller, at its offsets', async () => {
   expect([data[512], data[513]], 'SQES, CQES').toEqual([0x66, 0x44]);
   expect(view.getUint16(514, true), 'MAXCMD').toBe(128);
   expect(view.getUint32(516, true), 'NN').toBe(32);
-  expect(view.getUint16(520, true), 'ONCS: compare, DSM, write zeroes').toBe(0x0d);
+  expect(view.getUint16(520, true), 'ONCS: compare, DSM, write zeroes, select, timestamp').toBe(0x5d);
   expect(data[525], 'VWC').toBe(0x05);
   expect(view.getUint32(536, true), 'SGLS').toBe(0x300001);
   expect(ascii(data.subarray(768, 768 + SUBSYSTEM.length + 1))).toBe(`${SUBSYSTEM}\0`);
@@ -121,11 +121,32 @@ test('features are got and set', async () => {
   expect((await get(0x0b)).dw0).toBe(0x100);
   for (const fid of [0, 3, 0x0c, 0x0d, 0x82, 0xc0]) {
     expect((await get(fid)).status).toBe(0x002 | DNR);
+    expect((await get(fid | (3 << 8))).status, 'capabilities of none').toBe(0x002 | DNR);
     expect((await set(fid, 0)).status).toBe(0x002 | DNR);
   }
   expect((await set(1 | 0x8000_0000, 0)).status, 'save').toBe(0x10d | DNR);
   expect((await set(1, 0, 1)).status, 'namespace').toBe(0x10f | DNR);
-  expect((await get(1 | (1 << 8))).status, 'select default').toBe(0x002 | DNR);
+  for (const [fid, now, otherwise, capabilities] of [
+    [1, 0x0102_0304, 0, 4],
+    [6, 0, 1, 4],
+    [4, 350, 0xffff, 4],
+    [5, 0, 0, 6],
+    [7, 0x007e_007e, 0x007e_007e, 4],
+    [8, 0, 0, 0],
+    [0x0b, 0x100, 0x100, 4],
+    [0x0f, 0, 0, 4],
+  ] as const) {
+    const values: number[] = [];
+    for (const select of [0, 1, 2, 3]) {
+      const { status, dw0 } = await get(fid | (select << 8));
+      expect(status).toBe(0);
+      values.push(dw0);
+    }
+    expect(values, `${fid}: current, default, saved, capabilities`).toEqual([
+      ...[now, otherwise, otherwise, capabilities],
+    ]);
+  }
+  expect((await get(1 | (4 << 8))).status, 'select 100b').toBe(0x002 | DNR);
 });
 
 test('number of queues cannot be set once there are queues', async () => {
@@ -273,7 +294,11 @@ test('a discovery controller tells what there is, and when it changes', async ()
   expect([after.readUInt32LE(8), after[2048 + 2]]).toEqual([2, 1]);
   await harness.done(target.allowAnyHost(SUBSYSTEM, false));
   expect(Buffer.from(await page()).readUInt32LE(8), 'not for this host').toBe(1);
-  for (const lid of [0, 1, 2, 5]) expect((await harness.logPage(admin, lid, 512)).status).toBe(0x109 | DNR);
+  const supported = new Uint32Array((await harness.logPage(admin, 0, 1024)).data.buffer);
+  const pages = [...supported.keys()].filter((lid) => supported[lid] !== 0);
+  expect(pages, 'supported log pages').toEqual([0, 0x12, 0x13, 0x70]);
+  expect(supported[0x70]! >>> 16, 'extended and port local entries').toBe(3);
+  for (const lid of [1, 2, 5]) expect((await harness.logPage(admin, lid, 512)).status).toBe(0x109 | DNR);
   expect((await harness.command(admin, { opcode: 9, cdw10: 6 })).status).toBe(0x002 | DNR);
   expect((await harness.command(admin, { opcode: 8 })).status).toBe(0x001 | DNR);
   expect((await harness.connect(1, { subnqn: DISCOVERY, cntlid: 1 })).completion.dw0).toBe(42);

@@ -1,6 +1,7 @@
 import { AbortCommands } from './abort.ts';
 import { AsyncEvents } from './aer.ts';
 import type { NvmfController } from './controller.ts';
+import { DiscoveryLog } from './discovery-log.ts';
 import { Features } from './features.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { scatter } from './memory-queue.ts';
@@ -26,8 +27,10 @@ export class AdminSession {
   readonly keepAlive: KeepAlive;
   readonly properties: Properties;
   readonly aborts: AbortCommands;
+  readonly discovery: DiscoveryLog;
   /** NSIDs for the changed namespace list (log page 04h). */
-  readonly changed = new Set<number>();
+  private readonly changed = new Set<number>();
+  private lastChanged: readonly number[] = [];
 
   constructor(controller: NvmfController, group: NvmfPollGroup, qpair: NvmfQpair, kato_ms: number) {
     this.controller = controller;
@@ -38,6 +41,7 @@ export class AdminSession {
     this.keepAlive = new KeepAlive(this, kato_ms);
     this.properties = new Properties(this);
     this.aborts = new AbortCommands(this);
+    this.discovery = new DiscoveryLog(this);
   }
 
   /**
@@ -67,11 +71,18 @@ export class AdminSession {
     this.events.namespaceChanged();
   }
 
-  /** The changed namespace list, which is empty afterwards. */
-  takeChanged(): number[] {
-    const list = [...this.changed].sort((a, b) => a - b);
+  /** The host has read the beginning of the changed namespace list: it is empty from now on. */
+  changedRead(): void {
+    this.lastChanged = this.freshChanged();
     this.changed.clear();
+  }
+  private freshChanged(): number[] {
+    const list = [...this.changed].sort((a, b) => a - b);
     return list.length > CHANGED_MAX ? [0xffff_ffff] : list;
+  }
+  /** The changed namespace list; from an offset, the one whose beginning has been read. */
+  changedFrom(offset: number): readonly number[] {
+    return offset === 0 ? this.freshChanged() : this.lastChanged;
   }
 
   /** The admin queue is ending: parked commands are completed, timers stop. */

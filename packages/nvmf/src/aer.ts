@@ -3,9 +3,6 @@ import type { AdminSession } from './admin-session.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
 
-/** Asynchronous Event Request Limit, 0's based: four may be outstanding. */
-export const AERL = 3;
-
 /** Events that are kept while nobody asks for them. One of a kind suffices: the host reads the log page. */
 interface Event {
   readonly dw0: number;
@@ -52,7 +49,8 @@ export class AsyncEvents {
   request(request: NvmfRequest): void {
     const { group } = this.session;
     if (request.nsid !== 0) group.complete(request, Status.INVALID_FIELD);
-    else if (this.parked.length > AERL) group.complete(request, Status.AER_LIMIT);
+    else if (this.parked.length >= group.target.limits.async_events)
+      group.complete(request, Status.AER_LIMIT);
     else {
       group.park(request);
       this.parked.push(request);
@@ -78,6 +76,12 @@ export class AsyncEvents {
     this.pending = this.pending.filter(({ dw0 }) => dw0 >>> 16 !== page);
     this.masked.delete(page);
     this.deliver();
+  }
+
+  /** The host has changed which events it wants: of others it is not told any more. */
+  configured(): void {
+    const wanted = this.session.features.asyncEventConfiguration;
+    this.pending = this.pending.filter(({ enabledBy }) => (wanted & enabledBy) !== 0);
   }
 
   private deliver(): void {

@@ -1,7 +1,6 @@
 import { Logger } from '@spdk-ts/log';
 import {
   ADMIN_QUEUE_MIN_ENTRIES,
-  CNTLID_DYNAMIC,
   connectAttribute,
   connectData,
   connectInvalidParameter,
@@ -101,12 +100,6 @@ export class Connects {
     const unterminated = `is not terminated within ${NQN_MAX_LENGTH} bytes`;
     if (subnqn === null) return invalid(connectDataOffset.subnqn, true, `SUBNQN ${unterminated}`);
     if (hostnqn === null) return invalid(connectDataOffset.hostnqn, true, `HOSTNQN ${unterminated}`);
-    if (qid === 0 && cntlid !== CNTLID_DYNAMIC)
-      return invalid(
-        connectDataOffset.cntlid,
-        true,
-        `CNTLID ${cntlid}: controllers are dynamic, FFFFh is expected`,
-      );
     const { listenAddress, peerAddress } = qpair;
     return {
       ...{ subnqn, hostnqn, cntlid, qid, qpair: qpair.id, thread: this.group.thread.name },
@@ -159,6 +152,7 @@ export class Connects {
     qpair.sqhd = qpair.sqFlowControlDisabled ? 0xffff : 1 % qpair.sqSize;
     if (question.qid === 0) controller.admin = new AdminSession(controller, group, qpair, request.cdw(12));
     group.countQpair(question.qid);
+    group.activity.began(controller, qpair);
     return true;
   }
 }

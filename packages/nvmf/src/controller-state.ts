@@ -2,7 +2,8 @@
  * The part of a controller that several threads look at: a few words of shared memory. The reactor of the admin
  * queue (home) writes CC, CSTS and the write cache; the control thread writes which reactor serves which queue.
  *
- * Words: CC, CSTS, CLOSING, WCE, number of I/O queue pairs, number of error log entries; at QUEUES one word for
+ * Words: CC, CSTS, CLOSING, WCE, number of I/O queue pairs, number of error log entries; ACTIVE_MS, BUSY_SLOT and BUSY_SLOTS for
+ * {@link Activity}; at QUEUES one word for
  * each queue id: 1 + index of its reactor, or 0.
  */
 const CC = 0;
@@ -11,7 +12,13 @@ const CLOSING = 2;
 const WCE = 3;
 const IO_QUEUES = 4;
 const ERROR_COUNT = 5;
+const ACTIVE_MS = 7;
+const BUSY_SLOT = 8;
+const BUSY_SLOTS = 9;
 const QUEUES = 16;
+
+/** Length of a slot in which a controller is busy or not, ms. */
+export const BUSY_SLOT_MS = 500;
 
 /** Error log: entries kept, and words of one. */
 export const ERROR_LOG_ENTRIES = 128;
@@ -20,6 +27,7 @@ const ENTRY_WORDS = 8;
 const CC_EN = 1;
 const CC_SHN = 0xc000;
 const CSTS_RDY = 1;
+const ACTIVE_WRAP = 0x8000_0000;
 
 /** A failed command, as the error log keeps it. */
 export interface ErrorEntry {
@@ -30,6 +38,8 @@ export interface ErrorEntry {
   readonly nsid: number;
   readonly lba: number;
   readonly opcode: number;
+  /** Byte in 7:0 and bit in 10:8 of the command where the error is, or FFFFh. */
+  readonly location: number;
 }
 
 export class ControllerState {
@@ -107,12 +117,33 @@ export class ControllerState {
     if (before !== 0 && reactor < 0) Atomics.sub(this.words, IO_QUEUES, 1);
   }
 
+  /** A queue pair has had commands: `now_ms` by the reactors' clock, of which 31 bits are kept. */
+  touch(now_ms: number): void {
+    Atomics.store(this.words, ACTIVE_MS, now_ms % ACTIVE_WRAP);
+  }
+  /** How long ago that was, ms. */
+  idle_ms(now_ms: number): number {
+    const gone = (now_ms % ACTIVE_WRAP) - Atomics.load(this.words, ACTIVE_MS);
+    return gone < 0 ? gone + ACTIVE_WRAP : gone;
+  }
+
+  /** An I/O queue pair has had commands in the slot of {@link BUSY_SLOT_MS} that has this number. */
+  busyIn(slot: number): void {
+    const kept = slot % ACTIVE_WRAP;
+    if (Atomics.exchange(this.words, BUSY_SLOT, kept) !== kept) Atomics.add(this.words, BUSY_SLOTS, 1);
+  }
+  /** Time during which I/O commands were under way. */
+  get busySeconds(): number {
+    return (Atomics.load(this.words, BUSY_SLOTS) * BUSY_SLOT_MS) / 1000;
+  }
+
   get errorCount(): number {
     return Atomics.load(this.words, ERROR_COUNT);
   }
 
   /** Adds a failed command to the error log. From any reactor. */
-  logError(sqid: number, cid: number, status: number, nsid: number, lba: number, opcode: number): void {
+  logError(entry: Omit<ErrorEntry, 'count'>): void {
+    const { sqid, cid, status, nsid, lba, opcode, location } = entry;
     const count = Atomics.add(this.words, ERROR_COUNT, 1) + 1;
     const at = ((count - 1) % ERROR_LOG_ENTRIES) * ENTRY_WORDS;
     const { errors } = this;
@@ -123,6 +154,7 @@ export class ControllerState {
     errors[at + 4] = nsid;
     errors[at + 5] = lba;
     errors[at + 6] = opcode;
+    errors[at + 7] = location;
     errors[at] = count;
   }
 
@@ -132,11 +164,11 @@ export class ControllerState {
     const entries: ErrorEntry[] = [];
     for (let count = newest; count > 0 && entries.length < Math.min(limit, ERROR_LOG_ENTRIES); count--) {
       const at = ((count - 1) % ERROR_LOG_ENTRIES) * ENTRY_WORDS;
-      const [found, sqid, cid, status, nsid, lba, opcode] = this.errors.slice(
+      const [found, sqid, cid, status, nsid, lba, opcode, location] = this.errors.slice(
         at,
         at + ENTRY_WORDS,
-      ) as unknown as [number, number, number, number, number, number, number];
-      if (found === count) entries.push({ count, sqid, cid, status, nsid, lba, opcode });
+      ) as unknown as [number, number, number, number, number, number, number, number];
+      if (found === count) entries.push({ count, sqid, cid, status, nsid, lba, opcode, location });
     }
     return entries;
   }

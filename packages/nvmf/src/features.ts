@@ -5,6 +5,7 @@ import {
   decodePowerManagement,
   decodeTemperatureThreshold,
   encodeNumberOfQueues,
+  featureCapability,
   featureSelect,
   fid,
   HOST_ID_EXHID,
@@ -16,6 +17,7 @@ import type { AdminSession } from './admin-session.ts';
 import { gather } from './memory-queue.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
+import { TIMESTAMP_SIZE, Timestamp } from './timestamp.ts';
 
 /** Set Features dword 10, bit 31: save. */
 const SAVE = 0x8000_0000;
@@ -26,6 +28,26 @@ const NO_THRESHOLD = 0xffff;
 /** Features of a discovery controller. */
 const discoveryFeatures: ReadonlySet<number> = new Set([fid.asyncEventConfiguration, fid.keepAliveTimer]);
 
+/** Features whose value is data. */
+const inData: ReadonlySet<number> = new Set([fid.hostBehaviorSupport, fid.timestamp, fid.hostIdentifier]);
+const noBehavior = new Uint8Array(hostBehavior.size);
+const noTimestamp = new Uint8Array(TIMESTAMP_SIZE);
+
+/** Features that a host can only read. */
+const fixed: ReadonlySet<number> = new Set([
+  fid.interruptCoalescing,
+  fid.interruptVectorConfiguration,
+  fid.hostIdentifier,
+]);
+/** Features of which each namespace has its own. */
+const ofNamespaces: ReadonlySet<number> = new Set([fid.errorRecovery]);
+
+/** Get Features with Select 011b (Base 2.0, 5.15): none is saveable, as controllers are made for an association. */
+function capabilitiesOf(id: number): number {
+  const { changeable, namespaceSpecific } = featureCapability;
+  return (fixed.has(id) ? 0 : changeable) | (ofNamespaces.has(id) ? namespaceSpecific : 0);
+}
+
 /** Get and Set Features (Base 2.0, 5.15 and 5.27). */
 export class Features {
   private readonly session: AdminSession;
@@ -33,9 +55,11 @@ export class Features {
   private over = NO_THRESHOLD;
   private under = 0;
   private behavior: Uint8Array = new Uint8Array(hostBehavior.size);
+  private readonly timestamp: Timestamp;
 
   constructor(session: AdminSession) {
     this.session = session;
+    this.timestamp = new Timestamp(() => session.group.reactor.now);
     this.reset();
   }
 
@@ -52,19 +76,25 @@ export class Features {
       fid.writeAtomicity,
     ])
       this.values.set(id, 0);
-    const events = controller.subsystem.discovery ? aec.discoveryLogChange : aec.namespaceAttribute;
-    this.values.set(fid.asyncEventConfiguration, events >>> 0);
+    this.values.set(fid.asyncEventConfiguration, this.defaultEvents());
+    this.timestamp.reset();
     this.over = NO_THRESHOLD;
     this.under = 0;
     this.behavior = new Uint8Array(hostBehavior.size);
     controller.state.writeCache = true;
   }
 
+  private defaultEvents(): number {
+    const { discovery } = this.session.controller.subsystem;
+    return (discovery ? aec.discoveryLogChange : aec.namespaceAttribute) >>> 0;
+  }
+
   get asyncEventConfiguration(): number {
     return this.values.get(fid.asyncEventConfiguration)!;
   }
 
-  private known(id: number): boolean {
+  /** True if controllers of this kind may have the feature. */
+  known(id: number): boolean {
     return !this.session.controller.subsystem.discovery || discoveryFeatures.has(id);
   }
 
@@ -72,15 +102,51 @@ export class Features {
     const { session } = this;
     const id = request.cdw(10) & 0xff;
     const select = (request.cdw(10) >>> 8) & 0x7;
-    // The Select field is not supported (ONCS bit 4): only current values can be had.
-    if (!this.known(id) || select !== featureSelect.current)
+    if (!this.has(id) || select > featureSelect.supportedCapabilities)
       session.group.complete(request, Status.INVALID_FIELD);
-    else if (id === fid.hostBehaviorSupport) session.respond(request, this.behavior);
+    else if (select === featureSelect.supportedCapabilities) {
+      request.dw0 = capabilitiesOf(id);
+      session.group.complete(request, Status.SUCCESS);
+    } else if (id === fid.hostBehaviorSupport)
+      session.respond(request, select === featureSelect.current ? this.behavior : noBehavior);
+    else if (id === fid.timestamp)
+      session.respond(request, select === featureSelect.current ? this.timestamp.read() : noTimestamp);
     else if (id === fid.hostIdentifier) this.getHostId(request);
     else {
-      const value = this.value(id, request.cdw(11));
+      // Nothing can be saved: what is saved is the default (Base 2.0, 5.15).
+      const value =
+        select === featureSelect.current
+          ? this.value(id, request.cdw(11))
+          : this.defaultValue(id, request.cdw(11));
       if (value !== null) request.dw0 = value;
       session.group.complete(request, value === null ? Status.INVALID_FIELD : Status.SUCCESS);
+    }
+  }
+
+  /** True if there is this feature here: its value may still be out of range. */
+  has(id: number): boolean {
+    return this.known(id) && (inData.has(id) || this.value(id, 0) !== null);
+  }
+
+  /** What a feature is after a reset, or null. */
+  private defaultValue(id: number, cdw11: number): number | null {
+    switch (id) {
+      case fid.volatileWriteCache:
+        return VWC_WCE;
+      case fid.asyncEventConfiguration:
+        return this.defaultEvents();
+      case fid.keepAliveTimer:
+        return 0;
+      case fid.temperatureThreshold: {
+        const { tmpsel, thsel } = decodeTemperatureThreshold(cdw11);
+        if (tmpsel !== 0 || thsel > 1) return null;
+        return thsel === 0 ? NO_THRESHOLD : 0;
+      }
+      case fid.numberOfQueues:
+      case fid.interruptVectorConfiguration:
+        return this.value(id, cdw11);
+      default:
+        return this.values.has(id) ? 0 : null;
     }
   }
 
@@ -128,12 +194,17 @@ export class Features {
 
   /** Returns a status. */
   private change(id: number, request: NvmfRequest): number {
-    const { controller, keepAlive } = this.session;
+    const { controller, events, keepAlive } = this.session;
     const cdw11 = request.cdw(11);
     switch (id) {
       case fid.arbitration:
-      case fid.asyncEventConfiguration:
         return this.store(id, cdw11);
+      case fid.asyncEventConfiguration:
+        this.store(id, cdw11);
+        events.configured();
+        return Status.SUCCESS;
+      case fid.timestamp:
+        return this.setTimestamp(request);
       case fid.powerManagement:
         return decodePowerManagement(cdw11).ps !== 0 ? Status.INVALID_FIELD : this.store(id, cdw11);
       case fid.writeAtomicity:
@@ -191,6 +262,12 @@ export class Features {
     if (controller.state.ioQueues > 0) return Status.SEQUENCE_ERROR;
     const queues = controller.transport.max_io_qpairs_per_ctrlr;
     request.dw0 = encodeNumberOfQueues(queues, queues);
+    return Status.SUCCESS;
+  }
+
+  private setTimestamp(request: NvmfRequest): number {
+    if (request.length < TIMESTAMP_SIZE) return Status.SGL_LENGTH_INVALID;
+    this.timestamp.set(gather(this.session.group.reactor.regions, request, TIMESTAMP_SIZE));
     return Status.SUCCESS;
   }
 

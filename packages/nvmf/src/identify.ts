@@ -9,6 +9,7 @@ import {
   encodeNamespaceDescriptors,
   encodeNamespaceList,
   FRMW_SLOTS_SHIFT,
+  fcatt,
   frmw,
   IDENTIFY_SIZE,
   identifyController,
@@ -35,7 +36,6 @@ import {
 } from '@spdk-ts/nvme-spec';
 import { ACL } from './abort.ts';
 import type { AdminSession } from './admin-session.ts';
-import { AERL } from './aer.ts';
 import { ERROR_LOG_ENTRIES } from './controller-state.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
@@ -195,9 +195,9 @@ function describeController(session: AdminSession, out: Uint8Array): Uint8Array 
     mdts: Math.floor(Math.log2(transport.max_io_size / PAGE)),
     cntlid: controller.cntlid,
     ver: version(2, 0),
-    ctratt: ctratt.hostId128,
-    aerl: AERL,
-    lpa: lpa.extendedData,
+    ctratt: ctratt.hostId128 | ctratt.trafficBasedKeepAlive,
+    aerl: group.target.limits.async_events - 1,
+    lpa: lpa.extendedData | lpa.supportedAndEffects,
     elpe: ERROR_LOG_ENTRIES - 1,
     kas: transport.kas,
     maxcmd: transport.max_queue_depth,
@@ -250,6 +250,8 @@ function ioController(session: AdminSession) {
     nn: snapshot.max_namespaces,
     mnan: snapshot.max_namespaces,
     oncs:
+      oncs.saveAndSelect |
+      oncs.timestamp |
       support(oncs.compare, 'nvmcmps', (ns) => ns.compares) |
       support(oncs.datasetManagement, 'nvmdsmsv', (ns) => ns.unmaps) |
       support(oncs.writeZeroes, 'nvmwzsv', (ns) => ns.zeroes),
@@ -257,6 +259,7 @@ function ioController(session: AdminSession) {
     ioccsz: (SQE + transport.in_capsule_data_size) / CAPSULE_UNIT,
     iorcsz: 1,
     msdbd: 1,
+    fcatt: snapshot.static_controllers ? fcatt.staticModel : 0,
     ofcs: ofcs.disconnect,
   };
 }

@@ -1,6 +1,7 @@
 /** The control half. What runs on reactors is `@spdk-ts/nvmf/data-plane`, which no control thread need load. */
 export type { ConfigCall } from './control/config.ts';
-export { type RpcRegistrar, registerNvmfRpcs } from './control/rpc.ts';
+export { registerNvmfRpcs } from './control/rpc.ts';
+export type { RpcRegistrar } from './control/rpc-common.ts';
 export {
   type ListenerParams,
   NvmfTarget,

@@ -1,5 +1,7 @@
+import { identifyController } from '@spdk-ts/nvme-spec';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Harness } from '../test-support/harness.ts';
+import { control, release } from '../test-support/memory-bdev.ts';
 
 let harness: Harness;
 beforeEach(async () => {
@@ -10,6 +12,7 @@ afterEach(() => harness.stop());
 test('a silent host is dropped when its timeout has passed, on every reactor', async () => {
   const controller = await harness.controller({ kato: 10_000 });
   const io = await harness.ioQueue(controller, 1, 1);
+  await harness.command(controller.admin, { opcode: 0x18 });
   await harness.pass(9_900);
   expect(controller.admin.disconnecting).toBe(false);
   await harness.pass(200);
@@ -18,18 +21,53 @@ test('a silent host is dropped when its timeout has passed, on every reactor', a
   expect(harness.log.join('')).toMatch(/Disconnecting host .* due to keep alive timeout/);
 });
 
-test('Keep Alive holds the association, other commands do not', async () => {
-  const { admin } = await harness.controller({ kato: 10_000 });
-  for (let i = 0; i < 6; i++) {
-    await harness.pass(8_000);
-    expect((await harness.command(admin, { opcode: 0x18 })).status).toBe(0);
+test('Keep Alive holds the association, and so does any command of any queue on any reactor', async () => {
+  const controller = await harness.controller({ kato: 10_000 });
+  const { admin } = controller;
+  const io = await harness.ioQueue(controller, 1, 1);
+  const signs = [
+    () => harness.command(admin, { opcode: 0x18 }),
+    () => harness.identify(admin, 1),
+    () => harness.command(io, { opcode: 2, nsid: 1 }, { length: 512 }),
+  ];
+  for (let i = 0; i < 9; i++) {
+    await harness.pass(9_000);
+    expect(admin.disconnecting, `after ${i} signs`).toBe(false);
+    expect((await signs[i % 3]!()).status).toBe(0);
   }
-  expect(admin.disconnecting).toBe(false);
-  for (let i = 0; i < 3; i++) {
-    await harness.pass(8_000);
-    if (!admin.disconnecting) await harness.identify(admin, 1);
-  }
-  expect(admin.disconnecting).toBe(true);
+  expect(identifyController.decode((await harness.identify(admin, 1)).data).ctratt & 0x40, 'TBKAS').toBe(
+    0x40,
+  );
+});
+
+test.each([
+  ['the admin queue', 0],
+  ['an I/O queue of another reactor', 1],
+])(
+  'a host that falls silent after commands of %s is dropped within a second of its timeout',
+  async (_, qid) => {
+    const controller = await harness.controller({ kato: 10_000 });
+    const io = await harness.ioQueue(controller, 1, 1);
+    await harness.pass(6_300);
+    if (qid === 0) await harness.identify(controller.admin, 1);
+    else await harness.command(io, { opcode: 2, nsid: 1 }, { length: 512 });
+    await harness.pass(9_900);
+    expect(controller.admin.disconnecting).toBe(false);
+    await harness.pass(1_000, 50);
+    expect(controller.admin.disconnecting).toBe(true);
+  },
+);
+
+test('a command that is under way counts as long as it is', async () => {
+  const controller = await harness.controller({ kato: 10_000 });
+  const io = await harness.ioQueue(controller, 1, 1);
+  control.hold = true;
+  io.send({ opcode: 2, nsid: 1 }, { length: 512 });
+  await harness.pass(35_000);
+  expect(controller.admin.disconnecting).toBe(false);
+  release();
+  await harness.pass(11_000);
+  expect(controller.admin.disconnecting).toBe(true);
 });
 
 test('the timeout is counted from the last Keep Alive', async () => {

@@ -10,9 +10,13 @@ const DISCOVERY_KATO_MS = 120_000;
 
 const log = new Logger('nvmf');
 
+/** How long the other reactors are given to say what the host has done there, ticks. */
+const ASK_TICKS = 20 * TICKS_PER_MS;
+
 /**
- * Keep Alive (Base 2.0, 3.9), command based: only the Keep Alive command counts. The timer is looked at when it would
- * expire, and then again when it would after the last Keep Alive: a silent host is dropped as its timeout passes.
+ * Keep Alive (Base 2.0, 3.9), traffic based (CTRATT.TBKAS): every command of the controller's counts, which
+ * {@link Activity} sees twice a second. The timer is looked at when it would expire, and then again when it would
+ * after the last sign of the host: a silent one is dropped as its timeout passes.
  */
 export class KeepAlive {
   /** Milliseconds; 0: the host may be silent. */
@@ -20,6 +24,8 @@ export class KeepAlive {
   private readonly session: AdminSession;
   private poller: Poller | null = null;
   private last: number;
+  /** The other reactors have been asked, at the end of the timeout. */
+  private asked = false;
 
   constructor(session: AdminSession, kato_ms: number) {
     this.session = session;
@@ -36,6 +42,7 @@ export class KeepAlive {
     this.kato_ms = unit_ms === 0 ? least_ms : Math.ceil(least_ms / unit_ms) * unit_ms;
     this.stop();
     this.last = group.reactor.now;
+    this.asked = false;
     if (this.kato_ms === 0) return;
     this.wait(this.kato_ms * TICKS_PER_MS);
   }
@@ -52,20 +59,37 @@ export class KeepAlive {
 
   /** A Keep Alive command. */
   command(request: NvmfRequest): void {
-    const { group } = this.session;
+    const { group, qpair } = this.session;
     if (request.nsid !== 0) {
       group.complete(request, Status.INVALID_FIELD);
       return;
     }
     this.last = group.reactor.now;
+    this.asked = false;
+    // It is known when this one came: Activity, which is less exact, need not see it.
+    qpair.commandsSeen = qpair.commands;
     group.complete(request, Status.SUCCESS);
+  }
+
+  /** Ticks since the host was last heard of. */
+  private silence(): number {
+    const { now } = this.session.group.reactor;
+    const idle = this.session.controller.state.idle_ms(Math.floor(now / TICKS_PER_MS)) * TICKS_PER_MS;
+    return Math.min(now - this.last, idle);
   }
 
   private check(): number {
     const { controller, group, properties } = this.session;
-    const left = this.kato_ms * TICKS_PER_MS - (group.reactor.now - this.last);
+    const left = this.kato_ms * TICKS_PER_MS - this.silence();
     if (left > 0) {
+      this.asked = false;
       this.wait(left);
+      return 0;
+    }
+    if (!this.asked) {
+      this.asked = true;
+      group.noteActivity(controller);
+      this.wait(ASK_TICKS);
       return 0;
     }
     const { subsystem, hostnqn } = controller;

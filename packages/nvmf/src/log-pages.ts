@@ -2,6 +2,7 @@ import { TICK_RATE } from '@spdk-ts/env';
 import {
   adminOpcode,
   commandEffect,
+  discoveryLidParameter,
   encodeCommandEffects,
   encodeNamespaceList,
   encodeSupportLog,
@@ -31,6 +32,11 @@ const HOUR_TICKS = 3600 * TICK_RATE;
 /** Dword 10 bit 15: retain the event. Dword 14 bit 23: the offset is an index. */
 const RAE = 0x8000;
 const OFFSET_IS_INDEX = 0x80_0000;
+/** Dword 10 bits 14:8: Log Specific Parameter. */
+const LSP_SHIFT = 8;
+const LSP_MASK = 0x7f;
+/** Version of an error log entry that has opcode and command set. */
+const ERROR_ENTRY_VERSION = 1;
 
 const { supported, lbcc, namespaceScope, controllerScope } = commandEffect;
 
@@ -58,12 +64,13 @@ const supportedFeatures: readonly number[] = [
   fid.interruptVectorConfiguration,
   fid.writeAtomicity,
   fid.asyncEventConfiguration,
+  fid.timestamp,
   fid.keepAliveTimer,
   fid.hostBehaviorSupport,
   fid.hostIdentifier,
 ];
 
-const pages: ReadonlyMap<number, (session: AdminSession) => Uint8Array> = new Map([
+const pages: ReadonlyMap<number, (session: AdminSession, offset: number) => Uint8Array> = new Map([
   [lid.supportedLogPages, supportedPages],
   [lid.errorInformation, errorInformation],
   [lid.smart, smart],
@@ -74,7 +81,21 @@ const pages: ReadonlyMap<number, (session: AdminSession) => Uint8Array> = new Ma
   [lid.nvmeMiEffects, () => new Uint8Array(MI_EFFECTS_SIZE)],
 ]);
 
-/** Get Log Page (Base 2.0, 5.16). */
+/** Pages of a discovery controller, beside the one that it is for. */
+const discoveryPages: ReadonlySet<number> = new Set([
+  lid.supportedLogPages,
+  lid.featureEffects,
+  lid.nvmeMiEffects,
+]);
+
+/** LID Specific Parameter of the discovery log page, in its dword of page 00h. */
+const DISCOVERY_PARAMETER = (discoveryLidParameter.extended | discoveryLidParameter.portLocal) << 16;
+
+function hasPage({ controller }: AdminSession, page: number): boolean {
+  return controller.subsystem.discovery ? discoveryPages.has(page) : pages.has(page);
+}
+
+/** Get Log Page (Base 2.0, 5.16). UUID Index and what a page has no use for are ignored. */
 export function getLogPage(session: AdminSession, request: NvmfRequest): void {
   const { group, controller, events } = session;
   const cdw10 = request.cdw(10);
@@ -88,6 +109,7 @@ export function getLogPage(session: AdminSession, request: NvmfRequest): void {
       return;
     }
     // What is asked for beyond the page's end is zero: respond() fills up.
+    if (page === lid.changedNamespaceList && offset === 0) session.changedRead();
     const part = data.subarray(offset, Math.min(data.length, offset + length));
     session.respond(request, part);
     if ((cdw10 & RAE) === 0) events.logPageRead(page);
@@ -95,16 +117,22 @@ export function getLogPage(session: AdminSession, request: NvmfRequest): void {
   if ((offset & 3) !== 0 || (request.cdw(14) & OFFSET_IS_INDEX) !== 0)
     group.complete(request, Status.INVALID_FIELD);
   else if (request.length < length) group.complete(request, Status.SGL_LENGTH_INVALID);
-  else if (discovery && page === lid.discovery) session.group.discoveryLog(session, request, answer);
-  else if (discovery || !pages.has(page)) group.complete(request, Status.INVALID_LOG_PAGE);
+  else if (discovery && page === lid.discovery) {
+    const lsp = (cdw10 >>> LSP_SHIFT) & LSP_MASK;
+    session.discovery.read(request, { offset, length, lsp, retain: (cdw10 & RAE) !== 0 }, page);
+  } else if (!hasPage(session, page)) group.complete(request, Status.INVALID_LOG_PAGE);
   else if (page === lid.smart && request.nsid !== 0 && request.nsid !== NSID_ALL)
     group.complete(request, Status.INVALID_FIELD);
-  else answer(pages.get(page)!(session));
+  else answer(pages.get(page)!(session, offset));
 }
 
-function supportedPages(): Uint8Array {
+function supportedPages(session: AdminSession): Uint8Array {
   const out = new Uint8Array(1024);
-  encodeSupportLog(new Map([...pages.keys()].map((page) => [page, logPageSupport.supported])), out);
+  const present = [...pages.keys()].filter((page) => hasPage(session, page));
+  const dwords = new Map<number, number>(present.map((page) => [page, logPageSupport.supported]));
+  if (session.controller.subsystem.discovery)
+    dwords.set(lid.discovery, logPageSupport.supported | DISCOVERY_PARAMETER);
+  encodeSupportLog(dwords, out);
   return out;
 }
 
@@ -118,11 +146,12 @@ function errorInformation(session: AdminSession): Uint8Array {
         sqid: entry.sqid,
         cid: entry.cid,
         statusField: entry.status << 1,
-        parameterErrorLocation: 0xffff,
+        parameterErrorLocation: entry.location,
         lba: entry.lba,
         nsid: entry.nsid,
         trtype: controller.transport.trtype === 'TCP' ? trtype.tcp : 0,
         opc: entry.opcode,
+        version: ERROR_ENTRY_VERSION,
       },
       out,
       i * errorLogEntry.size,
@@ -143,6 +172,7 @@ function smart(session: AdminSession): Uint8Array {
       dataUnitsWritten: units(Counter.BYTES_WRITTEN),
       hostReadCommands: counters.sum(Counter.READ_COMMANDS),
       hostWriteCommands: counters.sum(Counter.WRITE_COMMANDS),
+      controllerBusyTime: Math.floor(controller.state.busySeconds / 60),
       powerCycles: 1,
       powerOnHours: Math.floor((group.reactor.now - group.started) / HOUR_TICKS),
       mediaErrors: counters.sum(Counter.MEDIA_ERRORS),
@@ -159,9 +189,9 @@ function firmwareSlot(session: AdminSession): Uint8Array {
   return out;
 }
 
-function changedNamespaces(session: AdminSession): Uint8Array {
+function changedNamespaces(session: AdminSession, offset: number): Uint8Array {
   const out = new Uint8Array(LIST_SIZE);
-  encodeNamespaceList(session.takeChanged(), out);
+  encodeNamespaceList(session.changedFrom(offset), out);
   return out;
 }
 
@@ -180,9 +210,10 @@ function commandEffects(): Uint8Array {
   return out;
 }
 
-function featureEffects(): Uint8Array {
+function featureEffects(session: AdminSession): Uint8Array {
   const out = new Uint8Array(1024);
   const scope = featureEffect.supported | featureEffect.controllerScope;
-  encodeSupportLog(new Map(supportedFeatures.map((id) => [id, scope])), out);
+  const present = supportedFeatures.filter((id) => session.features.known(id));
+  encodeSupportLog(new Map(present.map((id) => [id, scope])), out);
   return out;
 }

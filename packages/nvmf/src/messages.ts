@@ -6,4 +6,6 @@ export const Message = {
   ABORTED: 49,
   /** End the queue pairs of a controller: controller, 1 for I/O queues only. */
   DISCONNECT: 50,
+  /** Note what a controller's queue pairs have done: controller. */
+  ACTIVITY: 51,
 } as const;

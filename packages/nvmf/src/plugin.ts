@@ -18,6 +18,18 @@ export interface PollGroupStats {
   readonly transports: { readonly trtype: string }[];
 }
 
+/** What a poll group has in use now. */
+export interface GroupUsage {
+  /** Commands of the queue pair that has most. */
+  readonly commands: number;
+  /** Asynchronous Event Requests of the controller that has most. */
+  readonly async_events: number;
+  readonly waiting_for_buffers: number;
+  readonly waiting_for_bdev_io: number;
+  readonly buffers: number;
+  readonly buffers_used: number;
+}
+
 /** What the control thread may ask of a poll group. */
 class PollGroupService {
   readonly group: NvmfPollGroup;
@@ -125,6 +137,20 @@ class PollGroupService {
     };
   }
 
+  usage(): GroupUsage {
+    const { group } = this;
+    const { buffers } = group.reactor;
+    const events = [...group.controllers.values()].map(({ admin }) => admin?.events.outstanding ?? 0);
+    return {
+      commands: Math.max(0, ...[...group.qpairs].map(({ outstanding }) => outstanding)),
+      async_events: Math.max(0, ...events),
+      waiting_for_buffers: group.memory.length,
+      waiting_for_bdev_io: group.io.pending,
+      buffers: buffers.options.small_count + buffers.options.large_count,
+      buffers_used: buffers.used,
+    };
+  }
+
   /** Ends connections, waits for what is in flight, gives channels back. */
   stop(): Promise<void> {
     this.stopped ??= this.stopNow();
@@ -144,6 +170,7 @@ class PollGroupService {
       view.destroy();
     }
     group.subsystems.clear();
+    group.activity.stop();
     this.endPoll();
   }
 }
@@ -156,9 +183,8 @@ export function nvmfReactorPlugin(types: readonly NvmfTransportType[]): ReactorP
       const service = new PollGroupService(reactor, types);
       groups.set(reactor, service.group);
       return {
-        configure: (target: TargetSnapshot) => {
-          service.group.target = target;
-        },
+        configure: (target: TargetSnapshot) => service.group.configure(target),
+        usage: () => service.usage(),
         createTransport: (options: TransportOptions) => service.createTransport(options),
         listen: (address: TransportAddress) => service.listen(address),
         stopListening: (address: TransportAddress) => service.stopListening(address),

@@ -2,11 +2,14 @@ import { type BdevService, getBdevService } from '@spdk-ts/bdev';
 import { nvmOpcode } from '@spdk-ts/nvme-spec';
 import type { Reactor, Thread } from '@spdk-ts/reactor';
 import { CommandAborts } from './abort.ts';
+import { Activity } from './activity.ts';
 import { executeAdmin } from './admin-commands.ts';
-import type { AdminSession } from './admin-session.ts';
 import type { NvmfController } from './controller.ts';
+import { errorLocation } from './error-location.ts';
 import { FabricsCommands } from './fabrics.ts';
 import { IoCommands } from './io-commands.ts';
+import { slbaOf } from './io-fields.ts';
+import { defaultLimits, SharedCounts } from './limits.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { Message } from './messages.ts';
 import { PlacedWrites } from './placed-writes.ts';
@@ -18,6 +21,8 @@ import type { SubsystemView } from './subsystem-view.ts';
 import type { NvmfTransport, TransportOptions } from './transport.ts';
 
 const FABRICS = 0x7f;
+/** What is counted of commands: it stays a small integer. */
+const COMMANDS = 0x3fff_ffff;
 /** Bits of a status that say what went wrong: all but DNR and M. */
 const CODE = 0x7ff;
 
@@ -36,9 +41,14 @@ export class NvmfPollGroup {
   readonly memory: MemoryQueue;
   readonly io: IoCommands;
   readonly aborts: CommandAborts;
+  readonly activity: Activity;
   /** For transports: see {@link PlacedWrites.begin}. */
   readonly placedWrites: PlacedWrites;
-  target: TargetSnapshot = { firmware_revision: '0', crdt: [0, 0, 0] };
+  target: TargetSnapshot = {
+    ...{ firmware_revision: '0', crdt: [0, 0, 0], limits: defaultLimits, serving: [] },
+    counts: SharedCounts.allocate(),
+  };
+  counts: SharedCounts = new SharedCounts(this.target.counts);
   /** When the target started here, ticks. */
   readonly started: number;
 
@@ -59,11 +69,16 @@ export class NvmfPollGroup {
     this.memory = new MemoryQueue(reactor.buffers);
     this.io = new IoCommands(this);
     this.aborts = new CommandAborts(this);
+    this.activity = new Activity(this);
     this.placedWrites = new PlacedWrites(this);
     this.fabrics = new FabricsCommands(this);
     this.thread = reactor.createThread(`nvmf_tgt_poll_group_${String(reactor.index).padStart(3, '0')}`);
     reactor.onMessage(Message.ABORT, (m, from) => this.abortFor(m[1]!, m[2]!, m[3]!, m[4]!, from));
     reactor.onMessage(Message.ABORTED, (m) => this.aborts.answered(m[1]!, m[2]! !== 0));
+    reactor.onMessage(Message.ACTIVITY, (m) => {
+      const controller = this.controllers.get(m[1]!);
+      if (controller !== undefined) this.activity.note(controller);
+    });
     reactor.onMessage(Message.DISCONNECT, (m) =>
       this.controllers.get(m[1]!)?.disconnect(m[2]! !== 0, 'the controller ends it'),
     );
@@ -79,6 +94,7 @@ export class NvmfPollGroup {
   /** For transports: a new queue pair is served by this group from now on. */
   addQpair(qpair: NvmfQpair): void {
     this.qpairs.add(qpair);
+    this.counts.addPending(1);
   }
 
   /**
@@ -97,6 +113,7 @@ export class NvmfPollGroup {
   removeQpair(qpair: NvmfQpair): void {
     if (!this.qpairs.delete(qpair)) return;
     const { controller, qid } = qpair;
+    if (qid < 0) this.counts.addPending(-1);
     if (controller === null) return;
     controller.qpairs.delete(qid);
     if (qid === 0) {
@@ -185,6 +202,7 @@ export class NvmfPollGroup {
     const { qpair } = request;
     request.executing = true;
     qpair.outstanding++;
+    qpair.commands = (qpair.commands + 1) & COMMANDS;
     if (qpair.sqFlowControlDisabled || qpair.sqSize === 0) return;
     qpair.sqhd = qpair.sqhd + 1 === qpair.sqSize ? 0 : qpair.sqhd + 1;
   }
@@ -206,8 +224,10 @@ export class NvmfPollGroup {
     if (qpair.controller === null || request.opcode === FABRICS) return;
     if (code === Status.ABORTED || code === Status.ABORTED_SQ_DELETION || code === Status.SEQUENCE_ERROR)
       return;
-    const lba = qpair.qid === 0 ? 0 : request.cdw(10);
-    qpair.controller.state.logError(qpair.qid, request.cid, status, request.nsid, lba, request.opcode);
+    const { cid, nsid, opcode } = request;
+    const lba = qpair.qid === 0 ? 0 : slbaOf(request);
+    const location = errorLocation(request, qpair.qid === 0);
+    qpair.controller.state.logError({ sqid: qpair.qid, cid, status, nsid, lba, opcode, location });
   }
 
   /** A command waits for something that may never come: it does not count as outstanding meanwhile. */
@@ -225,7 +245,9 @@ export class NvmfPollGroup {
     return found.options;
   }
 
+  /** A queue pair has become one of a controller's. */
   countQpair(qid: number): void {
+    this.counts.addPending(-1);
     if (qid === 0) this.admin_qpairs++;
     else this.io_qpairs++;
   }
@@ -234,14 +256,27 @@ export class NvmfPollGroup {
   disconnectEverywhere(controller: NvmfController, ioOnly: boolean, reason: string): void {
     const { state } = controller;
     if (!ioOnly) state.close();
+    this.others(controller, (reactor) =>
+      this.reactor.sendMessage(reactor, Message.DISCONNECT, controller.id, ioOnly ? 1 : 0),
+    );
+    controller.disconnect(ioOnly, reason);
+  }
+
+  /** Has every reactor note now what a controller's queue pairs have done there. */
+  noteActivity(controller: NvmfController): void {
+    this.others(controller, (reactor) => this.reactor.sendMessage(reactor, Message.ACTIVITY, controller.id));
+    this.activity.note(controller);
+  }
+
+  /** The other reactors that serve queue pairs of a controller. */
+  private others({ state }: NvmfController, tell: (reactor: number) => void): void {
     const told = new Set([this.reactor.index]);
     for (let qid = 0; qid < state.maxQueues; qid++) {
       const reactor = state.reactorOf(qid);
       if (reactor < 0 || told.has(reactor)) continue;
       told.add(reactor);
-      this.reactor.sendMessage(reactor, Message.DISCONNECT, controller.id, ioOnly ? 1 : 0);
+      tell(reactor);
     }
-    controller.disconnect(ioOnly, reason);
   }
 
   sendAbort(reactor: number, controller: number, sqid: number, cid: number, token: number): void {
@@ -256,17 +291,12 @@ export class NvmfPollGroup {
     else this.aborts.abort(controller, sqid, cid, answer);
   }
 
-  /** Asks the control thread for the discovery log page as this host may see it. */
-  discoveryLog(session: AdminSession, request: NvmfRequest, answer: (page: Uint8Array) => void): void {
-    const { hostnqn, hostid } = session.controller;
-    const { listenAddress } = session.qpair;
-    this.reactor.control.call('nvmf', 'discoveryLog', { hostnqn, hostid, address: listenAddress }).then(
-      (page) => this.thread.send(() => answer(page as Uint8Array)),
-      () => this.thread.send(() => this.complete(request, Status.INTERNAL_ERROR)),
-    );
-  }
-
   // --- for the reactor's service ---
+
+  configure(target: TargetSnapshot): void {
+    this.target = target;
+    if (target.counts !== this.counts.memory) this.counts = new SharedCounts(target.counts);
+  }
 
   addTransport(transport: NvmfTransport, options: TransportOptions): void {
     this.transports.set(transport.trtype, { transport, options });

@@ -6,6 +6,7 @@ import {
   encodeCap,
   encodeCrto,
   encodeCsts,
+  NSSR_RESET,
   propertySize,
   register,
   shn,
@@ -63,7 +64,7 @@ export class Properties {
 
   /** Both halves of a property, or null if there is none at this offset. */
   read(offset: number): [number, number] | null {
-    const { state, transport } = this.session.controller;
+    const { state, subsystem, transport } = this.session.controller;
     switch (offset) {
       case register.cap: {
         const cap = encodeCap({
@@ -71,6 +72,7 @@ export class Properties {
           cqr: true,
           to: READY_TIMEOUT,
           css: capCss.nvm,
+          nssrs: subsystem.snapshot.resets,
           crms: capCrms.withMedia,
         });
         return [cap.lo, cap.hi];
@@ -90,10 +92,18 @@ export class Properties {
     }
   }
 
-  /** Property Set. Only CC can be written. */
+  /** Property Set. CC can be written, and NSSR where the subsystem can be reset. */
   set(request: NvmfRequest): void {
     const { group } = this.session;
     const size = request.cdw(10) & 0x7;
+    const { controller } = this.session;
+    const { resets } = controller.subsystem.snapshot;
+    if (resets && request.cdw(11) === register.nssr && size === propertySize.bytes4) {
+      group.complete(request, Status.SUCCESS);
+      if (request.cdw(12) === NSSR_RESET)
+        group.reactor.control.notify('nvmf', 'resetSubsystem', controller.subsystem.id);
+      return;
+    }
     const writable = request.cdw(11) === register.cc && size === propertySize.bytes4;
     group.complete(request, writable ? this.setCc(request.cdw(12)) : Status.INVALID_FIELD);
   }

@@ -30,6 +30,9 @@ export abstract class NvmfQpair {
   disconnecting = false;
   /** Requests that are executing. */
   outstanding = 0;
+  /** Commands that have begun, modulo 2^30; and how many of them {@link Activity} has seen. */
+  commands = 0;
+  commandsSeen = 0;
 
   abstract readonly trtype: string;
   /** Largest data transfer, bytes. */

@@ -1,4 +1,6 @@
 import type { BdevDescription } from '@spdk-ts/bdev';
+import type { Limits } from './limits.ts';
+import type { TransportAddress } from './qpair.ts';
 import type { TransportOptions } from './transport.ts';
 
 /**
@@ -31,6 +33,10 @@ export interface SubsystemSnapshot {
   readonly dmrsl: number;
   /** Power of two of memory pages; 0: no limit. */
   readonly wzsl: number;
+  /** Controllers are static (Base 2.0, 3.1.1): hosts may ask for one by its CNTLID. */
+  readonly static_controllers: boolean;
+  /** CAP.NSSRS: a host may reset the subsystem. */
+  readonly resets: boolean;
   readonly namespaces: readonly NamespaceSnapshot[];
   /** Shared counters, a row for each reactor: see {@link SubsystemCounters}. */
   readonly counters: SharedArrayBuffer;
@@ -41,6 +47,11 @@ export interface TargetSnapshot {
   readonly firmware_revision: string;
   /** Command Retry Delay Times, units of 100 ms. */
   readonly crdt: readonly [number, number, number];
+  readonly limits: Limits;
+  /** Memory of {@link SharedCounts}. */
+  readonly counts: SharedArrayBuffer;
+  /** Indices of the reactors that serve connections. */
+  readonly serving: readonly number[];
 }
 
 /** A Connect command that the reactor has checked as far as it can; answered with {@link ConnectAnswer}. */
@@ -85,4 +96,25 @@ export type ConnectAnswer =
 export interface QpairGone {
   readonly controller: number;
   readonly qid: number;
+}
+
+/** A part of the discovery log page that a host reads; answered with {@link DiscoveryPart}. */
+export interface DiscoveryQuestion {
+  readonly hostnqn: string;
+  readonly address: TransportAddress;
+  /** Log Specific Parameter: bits of `discoveryLsp`. */
+  readonly lsp: number;
+  readonly offset: number;
+  readonly length: number;
+  /** Generation of the page whose beginning the host has read, or -1. */
+  readonly genctr: number;
+}
+
+export interface DiscoveryPart {
+  readonly genctr: number;
+  /** There is no newer page than the one that this is a part of. */
+  readonly current: boolean;
+  /** Bytes of the whole page. */
+  readonly total: number;
+  readonly bytes: Uint8Array;
 }

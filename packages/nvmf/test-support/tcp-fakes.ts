@@ -2,6 +2,7 @@
 import { BufferPool, type BufferPoolOptions, ManualClock, RegionTable } from '@spdk-ts/env';
 import type { Reactor } from '@spdk-ts/reactor';
 import type { AcceptedSock, Sock, SockAcceptor, SockGroup, SockListener, SockOwner } from '@spdk-ts/sock';
+import { defaultLimits, type Limits, SharedCounts } from '../src/limits.ts';
 import { MemoryQueue } from '../src/memory-queue.ts';
 import type { NvmfPollGroup } from '../src/poll-group.ts';
 import type { NvmfQpair } from '../src/qpair.ts';
@@ -224,12 +225,15 @@ export class FakeGroup {
   readonly pollers = new Map<string, () => number>();
   /** No bdev lends places. */
   readonly placedWrites = { begin: () => false };
+  target: { limits: Limits; serving: number[] };
+  readonly counts = new SharedCounts(SharedCounts.allocate());
   closing: NvmfQpair[] = [];
   removed: NvmfQpair[] = [];
   added: NvmfQpair[] = [];
   private ids = 0;
 
   constructor(index = 0, count = 1) {
+    this.target = { limits: defaultLimits, serving: Array.from({ length: count }, (_, i) => i) };
     const bytes = new Uint8Array(BufferPool.size(poolOptions));
     this.regions.add(0, bytes);
     this.buffers = new BufferPool(0, bytes, poolOptions);

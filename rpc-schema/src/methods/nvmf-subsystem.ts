@@ -100,6 +100,11 @@ export const nvmfSubsystemMethods = [
         default: 'false',
         cli: set('-n, --enable-nssr'),
       }),
+      static_controllers: optional(
+        t.bool,
+        'Hosts may ask for a controller by its id (static controller model). SPDK has no such option.',
+        { default: 'false', cli: set('--static-controllers') },
+      ),
     },
     result: t.bool,
     resultText: '`true`',

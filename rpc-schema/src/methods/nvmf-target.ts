@@ -55,6 +55,11 @@ export const nvmfTargetMethods = [
         'Diffie-Hellman groups allowed for DH-HMAC-CHAP.',
         { default: 'all', cli: option('--dhchap-dhgroups') },
       ),
+      discovery_nqn: optional(
+        t.string,
+        'NQN of the discovery service’s own, beside nqn.2014-08.org.nvmexpress.discovery. SPDK has no such option.',
+        { default: 'none', cli: hidden },
+      ),
       dup_host_policy: optional(
         t.oneOf('allow', 'restrict_per_listener'),
         'Whether a host may have several controllers through one listener.',

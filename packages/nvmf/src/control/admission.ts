@@ -1,5 +1,13 @@
 import { Logger } from '@spdk-ts/log';
-import { connectInvalidParameter, connectOffset, decodeCc, decodeCsts, shn } from '@spdk-ts/nvme-spec';
+import {
+  CNTLID_DYNAMIC,
+  CNTLID_STATIC,
+  connectInvalidParameter,
+  connectOffset,
+  decodeCc,
+  decodeCsts,
+  shn,
+} from '@spdk-ts/nvme-spec';
 import { connectDataOffset } from '../connect.ts';
 import { ControllerState } from '../controller-state.ts';
 import type { TransportAddress } from '../qpair.ts';
@@ -16,6 +24,8 @@ export interface AdmissionTarget {
   isStopping(): boolean;
   findSubsystem(nqn: string): Subsystem | undefined;
   transport(trtype: string): TransportOptions | undefined;
+  /** There is room for one controller more than so many. */
+  hasRoom(controllers: number): boolean;
   /** A host may have one controller through each listener only. */
   restrictsDuplicateHosts(): boolean;
   /** Ends what a controller still has on the reactors. */
@@ -32,6 +42,15 @@ function addresses(q: ConnectQuestion): { listen: TransportAddress; peer: Transp
     listen: { trtype, adrfam: q.adrfam, traddr: q.traddr, trsvcid: q.trsvcid },
     peer: { trtype, adrfam: q.peer_adrfam, traddr: q.peer_traddr, trsvcid: q.peer_trsvcid },
   };
+}
+
+/** Why a host cannot ask for a controller by this CNTLID (Base 2.0, 6.3); null: it can. */
+function unfitCntlid({ options, nqn }: Subsystem, cntlid: number): string | null {
+  if (!options.static_controllers)
+    return cntlid === CNTLID_DYNAMIC ? null : `CNTLID ${cntlid}: controllers are dynamic, FFFFh is expected`;
+  const { min_cntlid, max_cntlid } = options;
+  if (cntlid === CNTLID_STATIC || (cntlid >= min_cntlid && cntlid <= max_cntlid)) return null;
+  return `CNTLID ${cntlid}: those of ${nqn} are static, ${min_cntlid} to ${max_cntlid}; FFFEh asks for any`;
 }
 
 /**
@@ -93,6 +112,8 @@ export class Admission {
     question: ConnectQuestion,
     reactor: number,
   ): ConnectAnswer {
+    const wrong = unfitCntlid(subsystem, question.cntlid);
+    if (wrong !== null) return invalid(connectDataOffset.cntlid, true, wrong);
     const { hostnqn, hostid } = question;
     const { listen } = addresses(question);
     if (this.target.restrictsDuplicateHosts())
@@ -109,7 +130,13 @@ export class Admission {
             `host ${hostnqn} has a controller at this address already`,
           );
       }
-    const cntlid = subsystem.allocateCntlid();
+    if (!this.target.hasRoom(this.controllers.size))
+      return refusal(
+        Status.CONTROLLER_BUSY,
+        0,
+        'there are as many controllers as there may be (controllers)',
+      );
+    const cntlid = subsystem.allocateCntlid(question.cntlid);
     if (cntlid === 0)
       return refusal(Status.CONTROLLER_BUSY, 0, `subsystem ${subsystem.nqn} has no controller id left`);
     const state = new ControllerState(ControllerState.allocate(transport.max_io_qpairs_per_ctrlr));

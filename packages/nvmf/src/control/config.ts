@@ -1,3 +1,4 @@
+import { limitsConfig } from './limits-control.ts';
 import { namespaceConfig } from './namespaces-control.ts';
 import type { Subsystem } from './subsystem.ts';
 import type { NvmfTarget } from './target.ts';
@@ -12,6 +13,7 @@ export interface ConfigCall {
 /** The calls that make the target again as it is, in SPDK's order. */
 export function targetConfig(target: NvmfTarget): ConfigCall[] {
   const { max_subsystems, settings } = target;
+  const limits = limitsConfig(target.limits) as Record<string, unknown>;
   const [crdt1, crdt2, crdt3] = target.crdt;
   return [
     { method: 'nvmf_set_max_subsystems', params: { max_subsystems } },
@@ -20,6 +22,7 @@ export function targetConfig(target: NvmfTarget): ConfigCall[] {
       method: 'nvmf_set_config',
       params: { ...settings, admin_cmd_passthru: { identify_ctrlr: false, ...settings.admin_cmd_passthru } },
     },
+    ...(Object.keys(limits).length > 0 ? [{ method: 'spdk_ts_nvmf_set_limits', params: limits }] : []),
     ...[...target.transports.values()].map((options) => ({
       method: 'nvmf_create_transport',
       params: transportConfig(options),
@@ -34,10 +37,16 @@ export function targetConfig(target: NvmfTarget): ConfigCall[] {
 
 function subsystemConfig(subsystem: Subsystem): ConfigCall[] {
   const { nqn, options, allow_any_host } = subsystem;
-  const { admin_label, ...rest } = options;
+  const { admin_label, static_controllers, ...rest } = options;
   const creation: ConfigCall = {
     method: 'nvmf_create_subsystem',
-    params: { nqn, allow_any_host, ...rest, ...(admin_label !== undefined && { admin_label }) },
+    params: {
+      nqn,
+      allow_any_host,
+      ...rest,
+      ...(admin_label !== undefined && { admin_label }),
+      ...(static_controllers && { static_controllers }),
+    },
   };
   const listeners = subsystem.listeners.map(({ address, secure_channel, ana_state, sock_impl }) => ({
     method: 'nvmf_subsystem_add_listener',

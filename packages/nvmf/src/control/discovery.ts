@@ -1,8 +1,10 @@
 import {
   adrfam,
   CNTLID_DYNAMIC,
-  type DiscoveryLogEntry,
+  CNTLID_STATIC,
+  type DiscoveryRecord,
   discoveryEntryFlag,
+  discoveryLsp,
   discoverySubtype,
   encodeDiscoveryLog,
   parseAdrfam,
@@ -10,7 +12,6 @@ import {
   trtype,
 } from '@spdk-ts/nvme-spec';
 import type { TransportAddress } from '../qpair.ts';
-import { sameAddress } from './address-control.ts';
 import type { Subsystem } from './subsystem.ts';
 
 /** Another discovery service that ours points to. */
@@ -23,6 +24,7 @@ export interface Referral {
 /** What of a discovery connection's address must match a record's for the record to be shown. */
 export type DiscoveryFilter = 'transport' | 'address' | 'svcid';
 
+const everything: readonly DiscoveryFilter[] = ['transport', 'address', 'svcid'];
 const trtypes: Readonly<Record<string, number>> = { TCP: trtype.tcp, RDMA: trtype.rdma, FC: trtype.fc };
 /** Queue entries told of services whose transport is not ours. */
 const REFERRAL_ASQSZ = 128;
@@ -47,41 +49,66 @@ function entry(
   portid: number,
   asqsz: number,
   eflags: number,
-): Partial<DiscoveryLogEntry> {
+  cntlid = CNTLID_DYNAMIC,
+): DiscoveryRecord {
   return {
     trtype: trtypes[address.trtype] ?? 0,
     adrfam: parseAdrfam(address.adrfam) ?? adrfam.none,
     subtype,
     // "Not specified": nvme-cli 2.3 gives up on "not required".
     treq: treq.notSpecified,
-    ...{ portid, cntlid: CNTLID_DYNAMIC, asqsz, eflags },
+    ...{ portid, cntlid, asqsz, eflags },
     ...{ trsvcid: address.trsvcid, subnqn, traddr: address.traddr },
   };
 }
 
-/** The discovery log page (70h) as a host may see it that is connected through `connection`. */
+/** Where a host sees the discovery log page from, and what of it: bits of `discoveryLsp`. */
+export interface DiscoveryView {
+  readonly hostnqn: string;
+  readonly address: TransportAddress;
+  readonly lsp: number;
+}
+
+/** What the page tells of. */
+export interface DiscoverySource {
+  readonly genctr: number;
+  readonly subsystems: Iterable<Subsystem>;
+  readonly referrals: readonly Referral[];
+  readonly filters: readonly DiscoveryFilter[];
+  readonly admin_depth: (trtype: string) => number;
+}
+
+/** Records of the discovery service itself, at each of its listeners. */
+function ownFlags(filters: readonly DiscoveryFilter[]): number {
+  // Whatever of them a host asks, it is told the same, unless the answer depends on where it asks.
+  const same = filters.length === 0 ? discoveryEntryFlag.duplicateReturnedInformation : 0;
+  return same | discoveryEntryFlag.explicitPersistentConnection;
+}
+
+/** The discovery log page (70h) as a host may see it. */
 export function discoveryLog(
-  genctr: number,
-  subsystems: Iterable<Subsystem>,
-  referrals: readonly Referral[],
-  admin_depth: (trtype: string) => number,
-  hostnqn: string,
-  connection: TransportAddress,
-  filters: readonly DiscoveryFilter[],
+  source: DiscoverySource,
+  { hostnqn, address: at, lsp }: DiscoveryView,
 ): Uint8Array {
-  const entries: Partial<DiscoveryLogEntry>[] = [];
-  for (const subsystem of subsystems) {
+  const portLocal = (lsp & discoveryLsp.portLocal) !== 0;
+  const filters = portLocal ? everything : source.filters;
+  const records: DiscoveryRecord[] = [];
+  for (const subsystem of source.subsystems) {
     if (subsystem.ending || !subsystem.allows(hostnqn)) continue;
     const discovery = subsystem.subtype === 'Discovery';
+    const { admin_label, static_controllers } = subsystem.options;
+    const cntlid = static_controllers ? CNTLID_STATIC : CNTLID_DYNAMIC;
     for (const { id, address } of subsystem.listeners) {
-      if (!matches(address, connection, filters)) continue;
-      const same = discovery && sameAddress(address, connection);
+      if (!matches(address, at, filters)) continue;
       const subtype = discovery ? discoverySubtype.currentDiscovery : discoverySubtype.nvm;
-      const eflags = same ? discoveryEntryFlag.duplicateReturnedInformation : 0;
-      entries.push(entry(subtype, subsystem.nqn, address, id, admin_depth(address.trtype), eflags));
+      const depth = source.admin_depth(address.trtype);
+      const eflags = discovery ? ownFlags(source.filters) : 0;
+      const record = entry(subtype, subsystem.shown_nqn, address, id, depth, eflags, cntlid);
+      records.push(admin_label === undefined ? record : { ...record, adminLabel: admin_label });
     }
   }
-  for (const { address, subnqn } of referrals)
-    entries.push(entry(discoverySubtype.referral, subnqn, address, 0, REFERRAL_ASQSZ, 0));
-  return encodeDiscoveryLog(genctr, entries);
+  if (!portLocal)
+    for (const { address, subnqn } of source.referrals)
+      records.push(entry(discoverySubtype.referral, subnqn, address, 0, REFERRAL_ASQSZ, 0));
+  return encodeDiscoveryLog(source.genctr, records, (lsp & discoveryLsp.extended) !== 0);
 }

@@ -1,26 +1,13 @@
 import { TICK_RATE } from '@spdk-ts/env';
 import { formatUuid } from '@spdk-ts/nvme-spec';
-import { errnoError, RpcError, type RpcServer, rpcCode } from '@spdk-ts/rpc';
+import { errnoError, RpcError, rpcCode } from '@spdk-ts/rpc';
 import type { TransportAddress } from '../qpair.ts';
 import { namespaceInfo } from './namespaces-control.ts';
+import { checkTarget, type RpcRegistrar } from './rpc-common.ts';
+import { registerLimitRpcs } from './rpc-limits.ts';
 import type { Subsystem } from './subsystem.ts';
 import type { NvmfTarget } from './target.ts';
 import { transportInfo } from './transport-options.ts';
-
-/** Name of the only target, which callers may give. */
-const TARGET_NAME = 'nvmf_tgt';
-
-/** What registers handlers: the part of RpcServer that is needed. */
-export type RpcRegistrar = Pick<RpcServer, 'register'>;
-
-function checkTarget({ tgt_name }: { tgt_name?: string }): void {
-  if (tgt_name !== undefined && tgt_name !== TARGET_NAME)
-    throw new RpcError(
-      rpcCode.internalError,
-      `Unable to find target "${tgt_name}": there is one, called ${TARGET_NAME}; tgt_name may be left out`,
-      { parameter: 'tgt_name' },
-    );
-}
 
 const addressInfo = ({ trtype, adrfam, traddr, trsvcid }: TransportAddress): TransportAddress => ({
   ...{ trtype, adrfam, traddr, trsvcid },
@@ -54,6 +41,7 @@ export function registerNvmfRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
   registerAccessRpcs(rpc, target);
   registerViewRpcs(rpc, target);
   registerDiscoveryRpcs(rpc, target);
+  registerLimitRpcs(rpc, target);
 }
 
 function registerTargetRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
@@ -63,11 +51,11 @@ function registerTargetRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
   rpc.register('nvmf_set_crdt', ({ crdt1 = 0, crdt2 = 0, crdt3 = 0 }) => {
     target.crdt = [crdt1, crdt2, crdt3];
   });
-  rpc.register('nvmf_set_config', ({ discovery_filter, ...params }) => {
+  rpc.register('nvmf_set_config', async ({ discovery_filter, ...params }) => {
     // The deprecated spelling is a comma-separated text.
     const old = discovery_filter?.split(',').filter((name) => name !== 'match_any');
     const filters = params.discovery_filters ?? (old as typeof params.discovery_filters);
-    target.settings = { ...params, ...(filters !== undefined && { discovery_filters: filters }) };
+    await target.configure({ ...params, ...(filters !== undefined && { discovery_filters: filters }) });
   });
   rpc.register('nvmf_create_transport', async (params) => {
     checkTarget(params);

@@ -26,6 +26,7 @@ export interface SubsystemParams {
   readonly wzsl?: number;
   readonly passthrough?: boolean;
   readonly enable_nssr?: boolean;
+  readonly static_controllers?: boolean;
 }
 
 export const discoveryOptions: SubsystemOptions = {
@@ -40,6 +41,7 @@ export const discoveryOptions: SubsystemOptions = {
   wzsl: 0,
   passthrough: false,
   enable_nssr: false,
+  static_controllers: false,
 };
 
 const printable = (text: string, length: number): boolean =>
@@ -80,6 +82,11 @@ export function subsystemOptions(
       `max_namespaces is ${max_namespaces}: give at most ${MAX_NAMESPACES}`,
       'max_namespaces',
     );
+  if (params.passthrough === true)
+    throw invalidParams(
+      'passthrough is true: no bdev here takes NVMe commands, so none can be handed on',
+      'passthrough',
+    );
   const { length = LABEL_LENGTH.min } = admin_label ?? {};
   if (
     length < LABEL_LENGTH.min ||
@@ -105,6 +112,7 @@ export function subsystemOptions(
     wzsl: params.wzsl ?? 0,
     passthrough: params.passthrough ?? false,
     enable_nssr: params.enable_nssr ?? false,
+    static_controllers: params.static_controllers ?? false,
   };
 }
 

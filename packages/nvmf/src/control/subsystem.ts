@@ -66,12 +66,15 @@ export interface SubsystemOptions {
   readonly wzsl: number;
   readonly passthrough: boolean;
   readonly enable_nssr: boolean;
+  readonly static_controllers: boolean;
 }
 
 /** A subsystem: the truth, on the control thread. */
 export class Subsystem {
   readonly id: number;
   readonly nqn: string;
+  /** The name that hosts are told: of the discovery subsystem, one of its own if it has any. */
+  shown_nqn: string;
   readonly subtype: SubsystemType;
   readonly options: SubsystemOptions;
   allow_any_host: boolean;
@@ -98,6 +101,7 @@ export class Subsystem {
   ) {
     this.id = id;
     this.nqn = nqn;
+    this.shown_nqn = nqn;
     this.subtype = subtype;
     this.options = options;
     this.allow_any_host = allow_any_host;
@@ -107,9 +111,11 @@ export class Subsystem {
 
   snapshot(): SubsystemSnapshot {
     const { serial_number, model_number, max_namespaces, dmrsl, wzsl } = this.options;
+    const { static_controllers, enable_nssr: resets } = this.options;
     return {
-      ...{ id: this.id, nqn: this.nqn, subtype: this.subtype },
+      ...{ id: this.id, nqn: this.shown_nqn, subtype: this.subtype },
       ...{ serial_number, model_number, max_namespaces, dmrsl, wzsl },
+      ...{ static_controllers, resets },
       namespaces: this.sortedNamespaces.map(({ nsid, descriptor, nguid, eui64, uuid, anagrpid }) => ({
         ...{ nsid, nguid, eui64, uuid, anagrpid },
         // Its context may be large and is the bdev layer's: reactors have it from there.
@@ -149,9 +155,10 @@ export class Subsystem {
     return 0;
   }
 
-  /** A CNTLID that no controller has and that was not used lately, or 0. */
-  allocateCntlid(): number {
+  /** The CNTLID that is asked for, or one that was not used lately, if no controller has it; else 0. */
+  allocateCntlid(asked: number): number {
     const { min_cntlid, max_cntlid } = this.options;
+    if (asked >= min_cntlid && asked <= max_cntlid) return this.controllers.has(asked) ? 0 : asked;
     for (let tries = max_cntlid - min_cntlid + 1; tries > 0; tries--) {
       const cntlid = this.nextCntlid;
       this.nextCntlid = cntlid === max_cntlid ? min_cntlid : cntlid + 1;

@@ -1,16 +1,26 @@
 import type { BdevEvent, BdevRegistry } from '@spdk-ts/bdev';
+import { parseCpuset } from '@spdk-ts/env';
 import { Logger } from '@spdk-ts/log';
-import { DISCOVERY_NQN } from '@spdk-ts/nvme-spec';
+import { DISCOVERY_NQN, nqnProblem } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { errnoError, invalidParams } from '@spdk-ts/rpc';
-import type { PollGroupStats } from '../plugin.ts';
+import { defaultLimits, type Limits, SharedCounts } from '../limits.ts';
+import type { GroupUsage, PollGroupStats } from '../plugin.ts';
 import type { TransportAddress } from '../qpair.ts';
-import type { ConnectQuestion, QpairGone, TargetSnapshot } from '../snapshot.ts';
+import type {
+  ConnectQuestion,
+  DiscoveryPart,
+  DiscoveryQuestion,
+  QpairGone,
+  TargetSnapshot,
+} from '../snapshot.ts';
 import type { TransportOptions } from '../transport.ts';
 import { type ListenAddress, parseAddress, parseReferral, sameAddress } from './address-control.ts';
 import { Admission } from './admission.ts';
 import { type ConfigCall, targetConfig } from './config.ts';
 import { type DiscoveryFilter, discoveryLog, type Referral } from './discovery.ts';
+import { DiscoveryPages } from './discovery-pages.ts';
+import { changedLimits } from './limits-control.ts';
 import { ListeningAddresses } from './listening.ts';
 import { type NamespaceParams, openNamespace } from './namespaces-control.ts';
 import type { ControllerRecord, HostOptions, ListenerRecord, NamespaceRecord } from './subsystem.ts';
@@ -25,7 +35,6 @@ import { transportOptions } from './transport-options.ts';
 import { within } from './wait-control.ts';
 
 const DEFAULT_MAX_SUBSYSTEMS = 1024;
-const LISTENERS_MAX = 16;
 /** How long calls wait for the controllers that they end. */
 const DISCONNECT_MS = 30_000;
 
@@ -45,6 +54,8 @@ export interface TargetConfig {
   readonly discovery_filters?: readonly DiscoveryFilter[];
   readonly dhchap_digests?: readonly string[];
   readonly dhchap_dhgroups?: readonly string[];
+  /** A name of the discovery service's own, beside the one that all have. */
+  readonly discovery_nqn?: string;
   readonly dup_host_policy?: 'allow' | 'restrict_per_listener';
 }
 
@@ -73,12 +84,17 @@ export class NvmfTarget {
   /** Steps with every change of the discovery log page. */
   genctr = 0;
   stopping = false;
+  limits: Limits = defaultLimits;
+  readonly counts: SharedCounts = new SharedCounts(SharedCounts.allocate());
+  /** Controllers that there was no room for. */
+  refused_controllers = 0;
 
   private readonly bdevs: BdevRegistry;
   private readonly trtypes: readonly string[];
   private readonly firmware_revision: string;
   private readonly admission: Admission;
   private readonly listening: ListeningAddresses;
+  private readonly discoveryPages = new DiscoveryPages();
   private readonly log = new Logger('nvmf');
   private started: Promise<void> | null = null;
   private ids = 0;
@@ -90,28 +106,56 @@ export class NvmfTarget {
     this.firmware_revision = version.slice(0, 8);
     this.listening = new ListeningAddresses(host);
     this.admission = new Admission({
-      findSubsystem: (nqn) => this.subsystems.get(nqn),
+      findSubsystem: (nqn) => (nqn === this.discovery.shown_nqn ? this.discovery : this.subsystems.get(nqn)),
       transport: (trtype) => this.transports.get(trtype),
       disconnect: (controller, reason) => this.endController(controller, reason),
       isStopping: () => this.stopping,
+      hasRoom: (controllers) => {
+        if (controllers < this.limits.controllers) return true;
+        this.refused_controllers++;
+        return false;
+      },
       restrictsDuplicateHosts: () => this.settings.dup_host_policy === 'restrict_per_listener',
     });
     this.discovery = this.makeSubsystem(DISCOVERY_NQN, 'Discovery', discoveryOptions, true);
     host.provide('nvmf', {
       connect: (question: ConnectQuestion, reactor) => this.admission.connect(question, reactor),
       qpairGone: (gone: QpairGone) => this.admission.qpairGone(gone),
-      discoveryLog: (asked: { hostnqn: string; address: TransportAddress }) => this.discoveryLog(asked),
+      resetSubsystem: (id: number) => this.resetSubsystem(id),
+      discoveryLog: (question: DiscoveryQuestion) => this.discoveryLog(question),
     });
   }
 
   /** Tells the reactors what they need to know before anything else. Called by the application, or by itself. */
   init(): Promise<void> {
     this.started ??= (async () => {
-      const target: TargetSnapshot = { firmware_revision: this.firmware_revision, crdt: this.crdt };
-      await this.host.broadcast('nvmf', 'configure', target);
+      await this.host.broadcast('nvmf', 'configure', this.snapshot());
       await this.apply(this.discovery);
     })();
     return this.started;
+  }
+
+  private snapshot(): TargetSnapshot {
+    const { firmware_revision, crdt, limits, counts } = this;
+    return { firmware_revision, crdt, limits, counts: counts.memory, serving: this.serving() };
+  }
+
+  /** The reactors whose cores are in poll_groups_mask. Throws an RPC error if it names none of them. */
+  private serving(mask = this.settings.poll_groups_mask): number[] {
+    const { reactors } = this.host;
+    if (mask === undefined) return reactors.map(({ index }) => index);
+    try {
+      const cores = parseCpuset(mask);
+      const wanted = reactors.filter(({ lcore }) => cores.includes(lcore)).map(({ index }) => index);
+      if (wanted.length > 0) return wanted;
+    } catch (error) {
+      throw invalidParams(`poll_groups_mask: ${(error as Error).message}`, 'poll_groups_mask');
+    }
+    const all = reactors.map(({ lcore }) => lcore).join(', ');
+    throw invalidParams(
+      `poll_groups_mask is "${mask}": there are reactors on cores ${all} only`,
+      'poll_groups_mask',
+    );
   }
 
   /** Ends connections, waits for what is in flight, closes bdevs. */
@@ -120,6 +164,32 @@ export class NvmfTarget {
     for (const subsystem of this.subsystems.values()) subsystem.ending = true;
     await this.host.broadcast('nvmf', 'stop');
     for (const subsystem of this.subsystems.values()) await this.closeNamespaces(subsystem);
+  }
+
+  /** Takes the options of nvmf_set_config. Rejects with RPC errors. */
+  async configure(settings: TargetConfig): Promise<void> {
+    const { discovery_nqn } = settings;
+    if (discovery_nqn !== undefined) {
+      const problem = nqnProblem(discovery_nqn);
+      if (problem !== null || this.subsystems.has(discovery_nqn))
+        throw invalidParams(
+          `discovery_nqn is "${discovery_nqn}": ${problem ?? 'there is a subsystem of this name'}`,
+          'discovery_nqn',
+        );
+    }
+    const wanted = Object.entries(settings.admin_cmd_passthru ?? {}).filter(([, on]) => on);
+    if (wanted.length > 0)
+      throw invalidParams(
+        `admin_cmd_passthru.${wanted[0]![0]} is true: no bdev here takes NVMe Admin commands, so none can be handed on`,
+        'admin_cmd_passthru',
+      );
+    this.serving(settings.poll_groups_mask);
+    this.discovery.shown_nqn = discovery_nqn ?? DISCOVERY_NQN;
+    this.settings = settings;
+    if (this.started === null) return;
+    await this.host.broadcast('nvmf', 'configure', this.snapshot());
+    await this.apply(this.discovery);
+    this.discoveryChanged();
   }
 
   // --- transports ---
@@ -177,6 +247,8 @@ export class NvmfTarget {
   async createSubsystem(params: SubsystemParams): Promise<Subsystem> {
     await this.init();
     const options = subsystemOptions(params, this.subsystems, this.max_subsystems);
+    if (params.nqn === this.discovery.shown_nqn)
+      throw invalidParams(`nqn: ${params.nqn} is the name of the discovery service`, 'nqn');
     if (options.ana_reporting)
       this.log.warn(`subsystem ${params.nqn}: ANA reporting is kept, but not reported to hosts yet`);
     const subsystem = this.makeSubsystem(params.nqn, 'NVMe', options, params.allow_any_host ?? false);
@@ -298,9 +370,9 @@ export class NvmfTarget {
       const where = `${address.traddr}:${address.trsvcid}`;
       if (subsystem.listener(address) !== undefined)
         throw invalidParams(`listen_address: subsystem ${nqn} listens at ${where} already`, 'listen_address');
-      if (subsystem.listeners.length >= LISTENERS_MAX)
+      if (subsystem.listeners.length >= this.limits.listeners)
         throw invalidParams(
-          `listen_address: subsystem ${nqn} has ${LISTENERS_MAX} listeners, the most there can be`,
+          `listen_address: subsystem ${nqn} has ${this.limits.listeners} listeners; raise the limit with spdk_ts_nvmf_set_limits`,
         );
       await this.listening.add(address);
       const record: ListenerRecord = {
@@ -341,6 +413,11 @@ export class NvmfTarget {
     await this.change(subsystem, async () => {
       if (subsystem.hosts.has(host))
         throw invalidParams(`host: ${host} is on the list of subsystem ${nqn} already`, 'host');
+      if (subsystem.hosts.size >= this.limits.hosts)
+        throw invalidParams(
+          `host: subsystem ${nqn} has ${this.limits.hosts} hosts; raise the limit with spdk_ts_nvmf_set_limits`,
+          'host',
+        );
       subsystem.hosts.set(host, options);
       this.discoveryChanged();
     });
@@ -388,6 +465,16 @@ export class NvmfTarget {
     return ended;
   }
 
+  /** An NVM subsystem reset (Base 2.0, 3.7.1): all associations end, and hosts connect anew. */
+  private resetSubsystem(id: number): void {
+    for (const subsystem of this.subsystems.values()) {
+      if (subsystem.id !== id || !subsystem.options.enable_nssr) continue;
+      this.log.notice(`subsystem ${subsystem.nqn}: NVM subsystem reset`);
+      for (const controller of subsystem.controllers.values())
+        this.endController(controller, 'NVM subsystem reset');
+    }
+  }
+
   // --- discovery ---
 
   private discoveryChanged(): void {
@@ -397,17 +484,25 @@ export class NvmfTarget {
       .catch((error: Error) => this.log.error(`discovery log: ${error.message}`));
   }
 
-  private discoveryLog({ hostnqn, address }: { hostnqn: string; address: TransportAddress }): Uint8Array {
-    const depth = (trtype: string): number => this.transports.get(trtype)!.max_aq_depth;
-    const filters = this.settings.discovery_filters ?? [];
-    const { genctr, subsystems, referrals } = this;
-    return discoveryLog(genctr, subsystems.values(), referrals, depth, hostnqn, address, filters);
+  private discoveryLog(question: DiscoveryQuestion): DiscoveryPart {
+    const { genctr, referrals } = this;
+    const source = {
+      ...{ genctr, referrals, subsystems: this.subsystems.values() },
+      filters: this.settings.discovery_filters ?? [],
+      admin_depth: (trtype: string): number => this.transports.get(trtype)!.max_aq_depth,
+    };
+    return this.discoveryPages.read(question, genctr, () => discoveryLog(source, question));
   }
 
   /** Adding a referral that is there already changes nothing. */
   addReferral(given: ListenAddress, subnqn = DISCOVERY_NQN, secure_channel = false): void {
     const address = parseReferral(given, 'address');
     if (this.referral(address, subnqn) !== undefined) return;
+    if (this.referrals.length >= this.limits.referrals)
+      throw invalidParams(
+        `address: there are ${this.limits.referrals} referrals; raise the limit with spdk_ts_nvmf_set_limits`,
+        'address',
+      );
     this.referrals = [...this.referrals, { address, subnqn, secure_channel }];
     this.discoveryChanged();
   }
@@ -428,6 +523,17 @@ export class NvmfTarget {
   /** The calls that make the target again as it is: for framework_get_config. */
   config(): ConfigCall[] {
     return targetConfig(this);
+  }
+
+  /** Takes other limits. What is beyond them already stays. */
+  async setLimits(given: Partial<Limits>): Promise<void> {
+    this.limits = changedLimits(this.limits, given);
+    if (this.started !== null) await this.host.broadcast('nvmf', 'configure', this.snapshot());
+  }
+
+  /** What every poll group has in use. */
+  async usage(): Promise<GroupUsage[]> {
+    return (await this.host.broadcast('nvmf', 'usage')) as GroupUsage[];
   }
 
   /** Counters of every poll group. */

@@ -1,4 +1,5 @@
 import { TICKS_PER_MS } from '@spdk-ts/env';
+import type { Limits } from '../limits.ts';
 
 /** In-capsule data that admin and Fabrics commands may bring, whatever the option for I/O says (bytes). */
 export const ADMIN_CAPSULE_DATA_MAX = 8192;
@@ -15,6 +16,8 @@ export interface TcpTimeouts {
   readonly send: number;
   /** Without a byte more of a PDU that has begun. */
   readonly receive: number;
+  /** For a PDU to arrive whole, and for what is sent to be taken, however steadily it goes on. */
+  readonly transfer: number;
   /** The same for data that go to a bdev's own memory, while its subsystem waits for the end of what it has begun. */
   readonly lent: number;
   /** How long in-capsule data waits for a buffer before its command is sent back for a retry. */
@@ -29,9 +32,24 @@ export const defaultTcpTimeouts: TcpTimeouts = {
   terminate: 10 * second,
   send: 30 * second,
   receive: 30 * second,
+  transfer: 300 * second,
   lent: 2 * second,
   memory: 2 * second,
 };
+
+/** The times that the target's limits give. */
+export function timeoutsOf(limits: Limits): TcpTimeouts {
+  const stall = limits.stall_timeout_ms * TICKS_PER_MS;
+  return {
+    ...defaultTcpTimeouts,
+    icreq: limits.icreq_timeout_ms * TICKS_PER_MS,
+    connect: limits.connect_timeout_ms * TICKS_PER_MS,
+    send: stall,
+    receive: stall,
+    lent: Math.min(defaultTcpTimeouts.lent, stall),
+    transfer: limits.transfer_timeout_ms * TICKS_PER_MS,
+  };
+}
 
 /** How often deadlines are looked at. */
 export const DEADLINE_PERIOD_US = 500_000;

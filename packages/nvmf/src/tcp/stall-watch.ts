@@ -18,6 +18,11 @@ export class StallWatch {
   /** How far the peer had taken what is sent when that was last looked at; -1: nothing was on its way. */
   private sentPosition = -1;
   private sentSince: number;
+  /** Everything that was to be sent at some time, and since when the peer takes it; -1: nothing. */
+  private sendMark = -1;
+  private sendMarkSince: number;
+  private pdus = 0;
+  private pduSince: number;
   private receivedMark = 0;
   private receivedSince: number;
 
@@ -28,6 +33,8 @@ export class StallWatch {
     this.since = now;
     this.sentSince = now;
     this.receivedSince = now;
+    this.sendMarkSince = now;
+    this.pduSince = now;
   }
 
   initialized(now: number): void {
@@ -52,6 +59,8 @@ export class StallWatch {
     if (this.initializedAt < 0) return now - this.since > timeouts.icreq ? 'sent no ICReq' : '';
     if (unconnected && now - this.since > timeouts.connect) return 'sent no Connect command';
     if (this.sendStalled(now)) return 'takes nothing of what is sent to it';
+    if (this.sendSlow(now)) return 'takes what is sent to it too slowly';
+    if (this.receiveSlow(now)) return 'sends a PDU too slowly';
     return this.receiveStalled(now) ? 'stopped in the middle of a PDU' : '';
   }
 
@@ -68,6 +77,26 @@ export class StallWatch {
       this.sentPosition = position;
     }
     return now - this.sentSince > this.timeouts.send;
+  }
+
+  private sendSlow(now: number): boolean {
+    const { sock } = this;
+    if (sock.txDone === sock.txQueued || sock.txDone >= this.sendMark) {
+      this.sendMark = sock.txQueued;
+      this.sendMarkSince = now;
+      return false;
+    }
+    return now - this.sendMarkSince > this.timeouts.transfer;
+  }
+
+  private receiveSlow(now: number): boolean {
+    const { receiver } = this;
+    if (!receiver.midPdu || receiver.blocked || this.sock.rxStalled || receiver.pdus !== this.pdus) {
+      this.pdus = receiver.pdus;
+      this.pduSince = now;
+      return false;
+    }
+    return now - this.pduSince > this.timeouts.transfer;
   }
 
   private receiveStalled(now: number): boolean {

@@ -704,6 +704,25 @@ describe('the end', () => {
     expect(group.buffers.smallFree).toBe(4);
   });
 
+  it('drops who goes on with one PDU for ever, byte by byte', () => {
+    initialize();
+    qpair.qid = 1;
+    const bytes = capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512));
+    const step = defaultTcpTimeouts.receive / 2;
+    let at = 0;
+    for (let time = step; time <= defaultTcpTimeouts.transfer; time += step) {
+      sock.feed(bytes.subarray(at, ++at));
+      later(step);
+      expect(sock.closed).toBe(false);
+    }
+    sock.feed(bytes.subarray(at, ++at));
+    later(step);
+    sock.feed(bytes.subarray(at, ++at));
+    later(step);
+    expect(sock.closed).toBe(true);
+    expect(group.counts.dropped_connections).toBe(1);
+  });
+
   it('does not blame a host for what is not received from it', () => {
     initialize();
     qpair.qid = 1;

@@ -20,7 +20,7 @@ import { NvmfQpair, type TransportAddress } from '../qpair.ts';
 import { type NvmfRequest, Transfer } from '../request.ts';
 import { isInCapsule, loadCommandData, r2tBufferBytes } from './command-data.ts';
 import { checkH2cData, DataDeadlines } from './h2c-data.ts';
-import { ADMIN_CAPSULE_DATA_MAX } from './limits.ts';
+import { ADMIN_CAPSULE_DATA_MAX, type TcpTimeouts } from './limits.ts';
 import { PDU_WAIT, type PduHandler, PduReceiver } from './pdu-receiver.ts';
 import { RequestPool } from './request-pool.ts';
 import { RequestState } from './request-state.ts';
@@ -80,6 +80,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   private dataDigest = false;
   /** Commands that there is memory for headers for. */
   private depth = 0;
+  private readonly timeouts: TcpTimeouts;
   private readonly dataDeadlines: DataDeadlines;
   /** Commands with much data that the host was asked for. */
   private largeExpected = 0;
@@ -101,7 +102,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     this.capsuleMax = Math.min(transport.options.in_capsule_data_size, transport.maxIoSize);
     this.c2hSuccess = transport.options.c2h_success;
     this.requests = new RequestPool(this);
-    this.dataDeadlines = new DataDeadlines(this.requests.all, transport.timeouts.receive);
+    this.timeouts = transport.timeouts;
+    this.dataDeadlines = new DataDeadlines(this.requests.all, this.timeouts.receive);
   }
 
   get maxQueueDepth(): number {
@@ -119,7 +121,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     this.peerAddress = { trtype: this.trtype, ...sock.peer };
     const rules = pduRules(true, Math.max(ADMIN_CAPSULE_DATA_MAX, this.capsuleMax), this.maxIoSize);
     this.receiver = new PduReceiver(sock, this.group.reactor.regions, rules, this);
-    this.watch = new StallWatch(sock, this.receiver, this.transport.timeouts, this.group.reactor.now);
+    this.watch = new StallWatch(sock, this.receiver, this.timeouts, this.group.reactor.now);
   }
 
   // What the socket tells.
@@ -398,7 +400,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   checkDeadlines(now: number): boolean {
     if (this.state >= TcpState.CLOSING) return false;
     let late = this.watch.check(now, this.qid < 0);
-    const { receive, lent } = this.transport.timeouts;
+    const { receive, lent } = this.timeouts;
     const hurry = this.controller?.subsystem.paused === true ? receive - lent : 0;
     if (late === '' && !this.receiver.blocked && this.dataDeadlines.missed(now, hurry))
       late = 'sends no data that it was asked for';

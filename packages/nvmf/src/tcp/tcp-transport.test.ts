@@ -1,6 +1,8 @@
+import { TICKS_PER_MS } from '@spdk-ts/env';
 import { setLogWriter } from '@spdk-ts/log';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeGroup, FakeSocks, fakeOptions } from '../../test-support/tcp-fakes.ts';
+import { defaultLimits } from '../limits.ts';
 import { TcpMessage } from './reactor-hub.ts';
 import { TcpTransport } from './tcp-transport.ts';
 
@@ -34,6 +36,44 @@ describe('TcpTransport', () => {
     transport.handedOverEnded(2);
     socks.connectFrom(20);
     expect(group.messages.at(-1)).toMatchObject({ to: 2, values: [20, 1, 1] });
+  });
+
+  it('gives connections to the reactors that serve them only', async () => {
+    const { group, socks, transport } = await setUp(0, 4);
+    group.target.serving = [1, 3];
+    await transport.listen(address);
+    for (let fd = 10; fd < 14; fd++) socks.connectFrom(fd);
+    expect(transport.qpairs.size).toBe(0);
+    expect(group.messages.map(({ to }) => to)).toEqual([1, 3, 1, 3]);
+  });
+
+  it('refuses connections beyond the limit, and takes others once there is room', async () => {
+    const { group, socks, transport } = await setUp(0, 1);
+    group.target.limits = { ...defaultLimits, connections: 2 };
+    await transport.listen(address);
+    for (let fd = 10; fd < 13; fd++) socks.connectFrom(fd);
+    expect([transport.qpairs.size, socks.closedFds]).toEqual([2, [12]]);
+    expect([group.counts.connections, group.counts.refused_connections]).toEqual([2, 1]);
+    const [first] = transport.qpairs;
+    first!.disconnect('test');
+    socks.socks[0]!.end();
+    socks.connectFrom(13);
+    expect([transport.qpairs.size, group.counts.connections, socks.closedFds]).toEqual([2, 2, [12]]);
+  });
+
+  it('takes its patience from the limits', async () => {
+    const { group, socks, transport } = await setUp(0, 1);
+    group.target.limits = { ...defaultLimits, icreq_timeout_ms: 100 };
+    await transport.listen(address);
+    socks.connectFrom(10);
+    const later = (ms: number): void => {
+      (group.reactor as { now: number }).now += ms * TICKS_PER_MS;
+      group.pollers.get('nvmf_tcp_deadlines')!();
+    };
+    later(100);
+    expect(socks.socks[0]!.closed).toBe(false);
+    later(1);
+    expect([socks.socks[0]!.closed, group.counts.dropped_connections]).toEqual([true, 1]);
   });
 
   it('keeps them where the sockets cannot move', async () => {

@@ -8,10 +8,11 @@ import {
   type SockGroup,
   type SockListener,
 } from '@spdk-ts/sock';
+import type { Limits } from '../limits.ts';
 import type { NvmfPollGroup } from '../poll-group.ts';
 import type { TransportAddress } from '../qpair.ts';
 import type { NvmfTransport, NvmfTransportType, TransportOptions } from '../transport.ts';
-import { COMPLAINTS_MAX, DEADLINE_PERIOD_US, defaultTcpTimeouts, type TcpTimeouts } from './limits.ts';
+import { COMPLAINTS_MAX, DEADLINE_PERIOD_US, type TcpTimeouts, timeoutsOf } from './limits.ts';
 import { type HubMember, ReactorHub, TcpMessage } from './reactor-hub.ts';
 import { TcpQpair } from './tcp-qpair.ts';
 
@@ -67,7 +68,8 @@ export class TcpTransport implements NvmfTransport, HubMember {
   readonly trtype = TRTYPE;
   readonly group: NvmfPollGroup;
   readonly options: TransportOptions;
-  readonly timeouts: TcpTimeouts;
+  private readonly givenTimeouts: TcpTimeouts | null;
+  private knownTimeouts: { readonly limits: Limits; readonly timeouts: TcpTimeouts } | null = null;
   readonly maxIoSize: number;
   readonly log = new Logger('nvmf_tcp');
   readonly qpairs = new Set<TcpQpair>();
@@ -89,11 +91,11 @@ export class TcpTransport implements NvmfTransport, HubMember {
     group: NvmfPollGroup,
     options: TransportOptions,
     makeSocks: SockGroupFactory = bestSocks,
-    timeouts: TcpTimeouts = defaultTcpTimeouts,
+    timeouts: TcpTimeouts | null = null,
   ) {
     this.group = group;
     this.options = options;
-    this.timeouts = timeouts;
+    this.givenTimeouts = timeouts;
     this.reactor = group.reactor;
     this.maxIoSize = Math.min(options.max_io_size, this.reactor.buffers.max_bytes);
     this.socks = makeSocks(this.reactor, options);
@@ -105,6 +107,14 @@ export class TcpTransport implements NvmfTransport, HubMember {
       () => this.checkDeadlines(),
       DEADLINE_PERIOD_US,
     );
+  }
+
+  /** How long a new connection may take over things. */
+  get timeouts(): TcpTimeouts {
+    if (this.givenTimeouts !== null) return this.givenTimeouts;
+    const { limits } = this.group.target;
+    if (this.knownTimeouts?.limits !== limits) this.knownTimeouts = { limits, timeouts: timeoutsOf(limits) };
+    return this.knownTimeouts.timeouts;
   }
 
   /** Listens at an address of this machine; the socket layer's errors pass through (`code` EADDRINUSE …). */
@@ -159,13 +169,23 @@ export class TcpTransport implements NvmfTransport, HubMember {
     this.complaints = 0;
     const now = this.reactor.now;
     let work = 0;
-    for (const qpair of this.qpairs) if (qpair.checkDeadlines(now)) work++;
+    for (const qpair of this.qpairs) {
+      if (!qpair.checkDeadlines(now)) continue;
+      work++;
+      if (qpair.disconnecting) this.group.counts.dropped();
+    }
     return work;
   }
 
   /** Gives an accepted connection to the reactor that has the fewest of them. */
   place(accepted: AcceptedSock, listener: TcpListener): void {
     if (this.destroyed || !this.listeners.includes(listener)) {
+      accepted.close();
+      return;
+    }
+    const full = this.group.counts.admit(this.group.target.limits);
+    if (full !== '') {
+      this.complain(`${accepted.peer.traddr}:${accepted.peer.trsvcid} is not served: ${full}`);
       accepted.close();
       return;
     }
@@ -179,14 +199,15 @@ export class TcpTransport implements NvmfTransport, HubMember {
       return;
     }
     const fd = accepted.detach();
-    if (fd < 0) this.load[to]!--;
+    if (fd < 0) this.handedOverEnded(to);
     else this.reactor.sendMessage(to, TcpMessage.ADOPT, fd, listener.id, listener.anyAddress ? 1 : 0);
   }
 
   private leastLoaded(): number {
-    const load = this.load;
-    let best = this.reactor.index;
-    for (let reactor = 0; reactor < load.length; reactor++) if (load[reactor]! < load[best]!) best = reactor;
+    const { load } = this;
+    const { serving } = this.group.target;
+    let best = serving.includes(this.reactor.index) ? this.reactor.index : (serving[0] ?? this.reactor.index);
+    for (const reactor of serving) if (load[reactor]! < load[best]!) best = reactor;
     return best;
   }
 
@@ -227,7 +248,9 @@ export class TcpTransport implements NvmfTransport, HubMember {
   }
 
   handedOverEnded(to: number): void {
-    if (this.load[to]! > 0) this.load[to]!--;
+    if (this.load[to]! === 0) return;
+    this.load[to]!--;
+    this.group.counts.release();
   }
 
   listenerStopped(from: number, listenerId: number): void {
@@ -284,7 +307,7 @@ const nobody = { sockReadable: () => {}, sockSent: () => {}, sockClosed: () => {
 /** The transport with another kind of sockets, or other patience. */
 export function createTcpTransportType(
   makeSocks: SockGroupFactory = bestSocks,
-  timeouts: TcpTimeouts = defaultTcpTimeouts,
+  timeouts: TcpTimeouts | null = null,
 ): NvmfTransportType {
   return {
     trtype: TRTYPE,
