@@ -64,6 +64,14 @@ export class Bench {
     this.seed = seed;
   }
 
+  /**
+   * Bytes of a write whose data are asked for. More than fit into a capsule: of a smaller one, some targets will have
+   * its data in the capsule, whatever its descriptor says.
+   */
+  get r2t_bytes(): number {
+    return Math.max(16_384, (Math.floor(this.facts.capsule_bytes / 4096) + 2) * 4096);
+  }
+
   /** Another of the same target, for what runs beside this one. */
   aside(): Bench {
     return new Bench(this.address, this.facts, this.cc, this.seed);
@@ -104,7 +112,7 @@ export class Bench {
     const host = await this.connect(options);
     await host.setQueueCount(1);
     const [queue] = await host.openQueues(1, ofQueue);
-    queue!.inCapsuleMax = Math.min(4096, this.facts.capsule_bytes);
+    queue!.inCapsuleMax = this.facts.capsule_bytes;
     return { host, queue: queue! };
   }
 

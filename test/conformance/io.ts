@@ -55,7 +55,7 @@ export function withData(
   data: Uint8Array,
 ): Promise<Completion> {
   const fields = rangeFields(bench, opcode, range);
-  const inCapsule = data.length <= Math.min(4096, bench.facts.capsule_bytes);
+  const inCapsule = data.length <= bench.facts.capsule_bytes;
   return inCapsule ? queue.submit(fields, data) : queue.submitR2t(fields, data);
 }
 

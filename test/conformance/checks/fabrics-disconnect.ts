@@ -126,10 +126,11 @@ export const disconnectChecks: readonly Check[] = [
       const { nsid, block_size } = bench.facts.ns;
       queue.lenient = true;
       for (let i = 0; i < 4; i++) read(queue, i, block_size, { nsid, block_size }).catch(() => {});
-      const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length: 8192 };
+      const length = bench.r2t_bytes;
+      const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length };
       const cid = queue.newCid();
       queue.stream.send(
-        queue.capsule({ opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: 8192 / block_size - 1 }),
+        queue.capsule({ opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: length / block_size - 1 }),
       );
       host.admin.stream.destroy();
       const { closed } = await lastWords(queue);

@@ -44,7 +44,9 @@ class Keys {
       cdw10: value.length,
       cdw11: at.cdw11 | options,
     };
-    return value.length <= 4096 ? this.queue.submit(fields, value) : this.queue.submitR2t(fields, value);
+    return value.length <= this.queue.inCapsuleMax
+      ? this.queue.submit(fields, value)
+      : this.queue.submitR2t(fields, value);
   }
   retrieve(key: string, bytes: number, length?: number): Promise<Completion> {
     return this.queue.submitRead(

@@ -20,8 +20,6 @@ import { type Fatal, judge, lastWords } from '../last-words.ts';
 const R2T = 'TCP 1.0, 3.6.2.10';
 const H2CDATA = 'TCP 1.0, 3.6.2.8';
 const C2HDATA = 'TCP 1.0, 3.6.2.9';
-/** Bytes of the writes whose data are asked for. */
-const BYTES = 16_384;
 
 /** A write that the check answers itself: its CID, and the R2T that asks for its data. */
 interface Asked {
@@ -33,7 +31,8 @@ interface Asked {
   readonly data: Buffer;
 }
 
-async function asked(bench: Bench, bytes = BYTES): Promise<Asked> {
+async function asked(bench: Bench): Promise<Asked> {
+  const bytes = bench.r2t_bytes;
   const { nsid, block_size } = bench.facts.ns;
   const { queue } = await bench.pair();
   const cid = queue.newCid();
@@ -86,7 +85,7 @@ const r2tLayout = check(
       holds(flags === 0, `FLAGS ${flags}`),
       holds(pduCccid(view, 0) === cid, `CCCID ${pduCccid(view, 0)} for CID ${cid}`),
       holds(pduDatao(view, 0) === 0, `R2TO ${pduDatao(view, 0)}`),
-      holds(length > 0 && length <= BYTES && length % 4 === 0, `R2TL ${length}`),
+      holds(length > 0 && length <= bench.r2t_bytes && length % 4 === 0, `R2TL ${length}`),
       holds(view.getUint32(20, true) === 0, `reserved dword ${view.getUint32(20, true)}`),
     );
   },
@@ -144,7 +143,7 @@ const pieces = [4, 512, 4096].map((size) =>
       const { nsid, block_size } = bench.facts.ns;
       const { queue } = await bench.pair();
       queue.h2cMax = size;
-      const data = pattern(8192, size);
+      const data = pattern(bench.r2t_bytes, size);
       const written = await write(queue, 0, data, { nsid, block_size, way: 'r2t' });
       const back = await read(queue, 0, data.length, { nsid, block_size });
       return all(

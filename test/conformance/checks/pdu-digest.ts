@@ -120,7 +120,7 @@ async function dataWrong(bench: Bench, way: 'capsule' | 'r2t'): Promise<Outcome>
   if (!(await agrees(bench, pduFlag.ddgst))) return notAgreed;
   const { nsid, block_size } = bench.facts.ns;
   const { queue } = await bench.pair({ digests: pduFlag.ddgst });
-  const size = way === 'capsule' ? block_size : 8192;
+  const size = way === 'capsule' ? block_size : bench.r2t_bytes;
   if (way === 'capsule' && bench.facts.capsule_bytes < size)
     return holds(true, 'no data in capsules of I/O commands');
   const before = pattern(size, 1);
@@ -162,19 +162,20 @@ const headerData = check(
     const { queue } = await bench.pair({ digests: pduFlag.hdgst });
     queue.lenient = true;
     const cid = queue.newCid();
+    const length = bench.r2t_bytes;
+    const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length };
     queue.expect(cid).catch(() => {});
     const sent = new Promise<number>((resolve) => {
       queue.tap = (pdu) => {
         if (pdu.type === pduType.c2hTermReq) resolve(pdu.view.getUint16(8, true));
         if (pdu.type !== pduType.r2t) return;
-        const bytes = queue.h2cData(cid, pdu.view.getUint16(10, true), 0, pattern(8192, 3), true);
+        const bytes = queue.h2cData(cid, pdu.view.getUint16(10, true), 0, pattern(length, 3), true);
         bytes[20]! ^= 1; // a reserved byte: nothing but the digest is wrong
         queue.stream.send(bytes);
       };
       void queue.stream.closed.then(() => resolve(-1));
     });
-    const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length: 8192 };
-    const fields = { opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: 8192 / block_size - 1 };
+    const fields = { opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: length / block_size - 1 };
     queue.stream.send(queue.capsule(fields));
     const seen = await sent;
     return holds(

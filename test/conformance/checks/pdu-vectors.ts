@@ -47,7 +47,7 @@ const capsules = check(
   },
   'CapsuleResp of 28 bytes, byte by byte as in the figure, with the right digest',
   async (bench) => {
-    const host = await bench.connect({ digests: 1 });
+    const host = await bench.connect({ digests: 1, katoMs: 60_000 });
     if (host.admin.digests !== 1) return holds(true, 'the target does not agree to header digests');
     const { admin } = host;
     const pdus: Pdu[] = [];

@@ -303,7 +303,8 @@ const overfull = check(
     const { nsid, block_size } = bench.facts.ns;
     const { host, queue } = await bench.pair({}, { entries: 8 });
     queue.lenient = true;
-    const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length: 8192 };
+    const length = bench.r2t_bytes;
+    const sgl1 = { identifier: sglId.transportDataBlock, address: 0, length };
     let asked = 0;
     queue.tap = ({ type }) => {
       if (type === pduType.r2t) asked++;
@@ -312,7 +313,7 @@ const overfull = check(
       const cid = queue.newCid();
       queue.expect(cid).catch(() => {});
       queue.stream.send(
-        queue.capsule({ opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: 8192 / block_size - 1 }),
+        queue.capsule({ opcode: nvmOpcode.write, nsid, psdt: 1, cid, sgl1, cdw12: length / block_size - 1 }),
       );
     }
     await becomes(async () => asked > 0 || queue.stream.ended);

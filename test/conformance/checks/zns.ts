@@ -90,7 +90,9 @@ class Zones {
   private data(fields: SqeFields, blocks: number, seed: number): Promise<Completion> {
     const bytes = pattern(blocks * this.block_size, seed);
     const all = { ...fields, nsid: this.nsid, psdt: 1, cdw12: blocks - 1 };
-    return bytes.length <= 4096 ? this.queue.submit(all, bytes) : this.queue.submitR2t(all, bytes);
+    return bytes.length <= this.queue.inCapsuleMax
+      ? this.queue.submit(all, bytes)
+      : this.queue.submitR2t(all, bytes);
   }
 
   write(lba: number, blocks: number, seed: number): Promise<Completion> {
