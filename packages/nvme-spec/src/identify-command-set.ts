@@ -19,6 +19,9 @@ export const identifyNamespaceNvm = struct(4096, {
 });
 export type IdentifyNamespaceNvm = StructValue<typeof identifyNamespaceNvm>;
 
+/** Extended LBA format (ELBAF): the storage tag's size in bits, and the format of protection information. */
+export const elbafPif = { guard16: 0x000, guard32: 0x080, guard64: 0x100 } as const;
+
 /** CNS 06h, CSI 0: I/O Command Set specific Identify Controller, NVM Command Set. Sizes as MDTS; 0 is no limit. */
 export const identifyControllerNvm = struct(4096, {
   vsl: u8(0), // verify size limit
