@@ -131,6 +131,11 @@ export class Harness {
     return this.channels[0]!.supports(ioTypes[type]);
   }
 
+  /** What is promised of it, or what it says of itself. */
+  private get zeroesUnmapped(): boolean {
+    return this.promises.unmapped === 'zeroes' || this.description.unmap_zeroes;
+  }
+
   private atoms(at: number): number {
     return at * this.atomsPerBlock;
   }
@@ -166,7 +171,7 @@ export class Harness {
       case 'zeroes':
         return versions.begin(first, count, ZEROES, fua);
       case 'unmap':
-        return versions.begin(first, count, this.promises.unmapped === 'zeroes' ? ZEROES : -1, fua);
+        return versions.begin(first, count, this.zeroesUnmapped ? ZEROES : -1, fua);
       case 'copy':
         return versions.begin(first, count, versions.read(this.atoms(op.from!), count), fua);
       default:

@@ -55,6 +55,8 @@ export interface BdevDescription extends BdevLimits, BdevZones {
    * submits it may leave them in memory that is soon needed for something else.
    */
   readonly writes_at_once: boolean;
+  /** Blocks that were unmapped read as zeroes, whatever the medium. */
+  readonly unmap_zeroes: boolean;
   /** A reset waits so many seconds for what is outstanding, and leaves the module alone if that ends. 0: it does not. */
   readonly reset_io_drain_timeout: number;
   /** A key-value bdev's limits; null: it has blocks. Then there is no block I/O, and a block is what space is counted in. */
@@ -89,6 +91,7 @@ export interface BdevSpec extends Partial<BdevLimits>, Partial<BdevZones> {
   readonly dif_pi_format?: number;
   readonly reads_in_place?: boolean;
   readonly writes_at_once?: boolean;
+  readonly unmap_zeroes?: boolean;
   readonly reset_io_drain_timeout?: number;
   readonly kv?: KvLimits | null;
 }

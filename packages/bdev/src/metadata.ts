@@ -104,11 +104,11 @@ function pushPieces(pieces: Pieces, regions: RegionTable, iovs: IoVec, skip: num
   }
 }
 
-/** Makes `pieces` those of `length` bytes of an I/O's data from `skip` on. */
+/** Makes `pieces` those of `length` bytes from `skip` on of an I/O's data, or of what else has a place. */
 export function piecesOfIo(
   pieces: Pieces,
   regions: RegionTable,
-  io: BdevIo,
+  io: Pick<BdevIo, 'region' | 'offset' | 'iovs'>,
   skip: number,
   length: number,
 ): Pieces {

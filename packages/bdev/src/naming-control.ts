@@ -86,6 +86,7 @@ export function describe(id: number, module: string, spec: BdevSpec): BdevDescri
     hides_metadata: false,
     reads_in_place: spec.reads_in_place ?? false,
     writes_at_once: spec.writes_at_once ?? false,
+    unmap_zeroes: spec.unmap_zeroes ?? false,
     reset_io_drain_timeout: spec.reset_io_drain_timeout ?? 0,
     kv: spec.kv ?? null,
     context: spec.context,

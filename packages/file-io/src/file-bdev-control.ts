@@ -78,6 +78,8 @@ export async function createFileBdev(
       ...{ name, uuid: options.uuid ?? uuidOf(`file:${file.realpath}`), block_size: file.block_size },
       ...{ product_name, num_blocks: file.bytes / file.block_size, io_types: READ_TYPES | written },
       required_alignment: Math.log2(file.alignment),
+      // Holes read as zeroes; what a block device makes of a discard is its own affair.
+      unmap_zeroes: !file.blockDevice,
       context: { ...makeContext(file, readonly), ...options.more },
     });
   } catch (error) {

@@ -111,6 +111,7 @@ class MallocModule {
       // Separate metadata may be in another segment than their block: there is no place for both.
       reads_in_place: metadata.md_size === 0 || metadata.md_interleave,
       writes_at_once: true,
+      unmap_zeroes: true,
     };
     try {
       await protectBlocks({ ...spec, ...metadata, ...context }, 0, num_blocks);
