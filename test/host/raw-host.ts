@@ -10,8 +10,9 @@ import {
 } from '@spdk-ts/nvme-spec';
 import { type Completion, type QueueOptions, RawQueue, StatusError } from './raw-queue.ts';
 
+const enabled = { en: true, iosqes: 6, iocqes: 4 };
 /** CC of an enabled controller with the NVM Command Set. */
-export const CC_ENABLED = encodeCc({ en: true, iosqes: 6, iocqes: 4 });
+export const CC_ENABLED = encodeCc(enabled);
 const CSTS_READY = 1;
 
 export interface HostOptions extends QueueOptions {
@@ -19,6 +20,8 @@ export interface HostOptions extends QueueOptions {
   readonly hostnqn?: string;
   readonly hostid?: Uint8Array;
   readonly katoMs?: number;
+  /** CC.CSS: which I/O command sets are enabled; without it that of plain blocks. */
+  readonly css?: number;
 }
 
 export const DEFAULT_HOSTNQN = 'nqn.2014-08.org.nvmexpress:uuid:6f3b5c1e-9f0a-4a53-8d57-0c1d2e3f4a5b';
@@ -65,6 +68,10 @@ export class RawHost {
     this.admin = admin;
   }
 
+  private get cc(): number {
+    return encodeCc({ ...enabled, css: this.options.css ?? 0 });
+  }
+
   private connectQueue(queue: RawQueue, qid: number): Promise<Completion> {
     const { subnqn, hostnqn = DEFAULT_HOSTNQN, hostid = DEFAULT_HOSTID, katoMs = 0 } = this.options;
     queue.cntlid = this.admin.cntlid;
@@ -97,7 +104,7 @@ export class RawHost {
   }
 
   /** Sets CC, and waits until CSTS.RDY is as CC.EN. */
-  async enable(cc = CC_ENABLED): Promise<void> {
+  async enable(cc = this.cc): Promise<void> {
     await this.setProperty(register.cc, cc);
     const wanted = cc & CSTS_READY;
     for (let i = 0; i < 500; i++) {
@@ -128,9 +135,9 @@ export class RawHost {
     return added;
   }
 
-  async identify(cns: number, nsid = 0): Promise<Buffer> {
+  async identify(cns: number, nsid = 0, csi = 0): Promise<Buffer> {
     const completion = await this.admin.submitRead(
-      { opcode: adminOpcode.identify, nsid, cdw10: cns, psdt: 1 },
+      { opcode: adminOpcode.identify, nsid, cdw10: cns, cdw11: (csi << 24) >>> 0, psdt: 1 },
       4096,
     );
     return succeeded('Identify', completion).data;

@@ -33,10 +33,11 @@ describe('an NVMe-oF target over bdevs with metadata', () => {
   });
   afterAll(() => target.stop());
 
-  it('refuses a namespace whose metadata a host would have to know', async () => {
-    const namespace = { bdev_name: 'M16' };
+  it('refuses a namespace whose metadata have no place in the blocks', async () => {
+    const namespace = { bdev_name: 'M32' };
     await expect(target.rpc('nvmf_subsystem_add_ns', { nqn: NQN, namespace })).rejects.toThrow(
-      'namespace.bdev_name M16 has metadata of 8 bytes a block, which hosts cannot be shown yet; set hide_metadata',
+      'namespace.bdev_name M32 has metadata of 16 bytes apart from each block, and over fabrics they are part of it; ' +
+        'create the bdev with md_interleave, or set hide_metadata',
     );
   });
 

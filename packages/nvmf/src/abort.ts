@@ -95,14 +95,21 @@ export class CommandAborts {
       return;
     }
     request.abortRequested = true;
-    if (!request.executing) done(qpair.abortHeld(request));
+    if (this.group.io.fused.abort(request)) done(true);
+    else if (!request.executing) done(qpair.abortHeld(request));
     else if (sqid === 0) done(controller.admin?.events.abort(request) ?? false);
     else if (this.group.io.abortWaiting(request)) done(true);
-    else if (request.io === null) done(false);
     else {
-      const abort = new BdevAbort(controller.subsystem, done);
-      if (request.io.channel!.abort(request.io, abort) !== 0) abort.fail();
+      // A command of several I/Os begins no more of them, and ends aborted whatever becomes of those that are out.
+      const stopped = request.work?.stop() ?? false;
+      if (request.io === null) done(stopped);
+      else this.abortIo(request.io, controller, (aborted) => done(aborted || stopped));
     }
+  }
+
+  private abortIo(io: BdevIo, controller: NvmfController, done: Done): void {
+    const abort = new BdevAbort(controller.subsystem, done);
+    if (io.channel!.abort(io, abort) !== 0) abort.fail();
   }
 
   /** The same for a queue of another reactor. */

@@ -32,8 +32,13 @@ test('Identify Controller, at its offsets', async () => {
   expect([data[512], data[513]], 'SQES, CQES').toEqual([0x66, 0x44]);
   expect(view.getUint16(514, true), 'MAXCMD').toBe(128);
   expect(view.getUint32(516, true), 'NN').toBe(32);
-  expect(view.getUint16(520, true), 'ONCS: compare, DSM, write zeroes, select, timestamp').toBe(0x5d);
-  expect(data[525], 'VWC').toBe(0x05);
+  expect(view.getUint16(520, true), 'ONCS: compare, DSM, write zeroes, select, timestamp, verify, copy').toBe(
+    0x1dd,
+  );
+  expect(view.getUint16(522, true), 'FUSES: compare and write').toBe(1);
+  expect(view.getUint16(532, true), 'ACWU: one block').toBe(0);
+  expect(view.getUint16(534, true), 'OCFS: formats 0 and 1').toBe(3);
+  expect(data[525], 'VWC: present, flush of all namespaces').toBe(0x07);
   expect(view.getUint32(536, true), 'SGLS').toBe(0x300001);
   expect(ascii(data.subarray(768, 768 + SUBSYSTEM.length + 1))).toBe(`${SUBSYSTEM}\0`);
   expect(view.getUint32(1792, true), 'IOCCSZ').toBe((64 + 4096) / 16);
@@ -70,7 +75,8 @@ test('Identify Namespace, its identifiers and lists', async () => {
     (await harness.identify(admin, 0, 2)).data.every((byte) => byte === 0),
     'inactive',
   ).toBe(true);
-  expect((await harness.identify(admin, 0x1c)).data[0], 'NVM command set').toBe(1);
+  expect((await harness.identify(admin, 0x1c)).data[0], 'one combination of all command sets').toBe(7);
+  expect((await harness.identify(admin, 0x1c)).data.slice(1, 16).every((byte) => byte === 0)).toBe(true);
   expect((await harness.identify(admin, 8, 1)).data[14], 'NSTAT').toBe(1);
   expect((await harness.identify(admin, 6)).status).toBe(0);
   expect((await harness.identify(admin, 5, 1)).status).toBe(0);

@@ -2,8 +2,8 @@
  * The part of a controller that several threads look at: a few words of shared memory. The reactor of the admin
  * queue (home) writes CC, CSTS and the write cache; the control thread writes which reactor serves which queue.
  *
- * Words: CC, CSTS, CLOSING, WCE, number of I/O queue pairs, number of error log entries; ACTIVE_MS, BUSY_SLOT and BUSY_SLOTS for
- * {@link Activity}; at QUEUES one word for
+ * Words: CC, CSTS, CLOSING, WCE, number of I/O queue pairs, number of error log entries, LBAFEE; ACTIVE_MS, BUSY_SLOT and
+ * BUSY_SLOTS for {@link Activity}; at QUEUES one word for
  * each queue id: 1 + index of its reactor, or 0.
  */
 const CC = 0;
@@ -12,6 +12,7 @@ const CLOSING = 2;
 const WCE = 3;
 const IO_QUEUES = 4;
 const ERROR_COUNT = 5;
+const LBAFEE = 6;
 const ACTIVE_MS = 7;
 const BUSY_SLOT = 8;
 const BUSY_SLOTS = 9;
@@ -26,6 +27,8 @@ const ENTRY_WORDS = 8;
 
 const CC_EN = 1;
 const CC_SHN = 0xc000;
+const CC_CSS = 0x70;
+const CC_CSS_ALL = 0x60;
 const CSTS_RDY = 1;
 const ACTIVE_WRAP = 0x8000_0000;
 
@@ -98,6 +101,18 @@ export class ControllerState {
   }
   set writeCache(enabled: boolean) {
     Atomics.store(this.words, WCE, enabled ? 1 : 0);
+  }
+
+  /** The host has enabled all I/O command sets (CC.CSS 110b), not only that of namespaces with plain blocks. */
+  get allCommandSets(): boolean {
+    return (this.words[CC]! & CC_CSS) === CC_CSS_ALL;
+  }
+  /** The host knows extended LBA formats (Host Behavior Support, LBAFEE). */
+  get extendedLbaFormats(): boolean {
+    return this.words[LBAFEE]! !== 0;
+  }
+  set extendedLbaFormats(enabled: boolean) {
+    Atomics.store(this.words, LBAFEE, enabled ? 1 : 0);
   }
 
   get ioQueues(): number {

@@ -1,108 +1,73 @@
-import { type BdevIo, type BdevIoOwner, Errno, IoStatus, IoType } from '@spdk-ts/bdev';
-import { DSM_RANGE_SIZE, dsmAttribute } from '@spdk-ts/nvme-spec';
+import { type BdevChannel, type BdevIo, IoType } from '@spdk-ts/bdev';
+import { DSM_MAX_RANGES, DSM_RANGE_SIZE, dsmAttribute, oncs } from '@spdk-ts/nvme-spec';
+import { CommandSeries } from './command-series.ts';
+import type { NvmfController } from './controller.ts';
 import type { IoCommands } from './io-commands.ts';
-import { IoSlots } from './io-slots.ts';
 import { gather } from './memory-queue.ts';
 import type { NvmfRequest } from './request.ts';
-import { Status, statusOfErrno, statusOfIo } from './status.ts';
+import { Status } from './status.ts';
 import type { NamespaceView } from './subsystem-view.ts';
 
 const TWO_32 = 0x1_0000_0000;
+/** Words of a range: context, length, first block. */
+const WORDS = DSM_RANGE_SIZE / 4;
 
 /**
  * Dataset Management (NVM Command Set 1.0, 3.2.3): an unmap for each range to deallocate; the hints about
  * integral ranges are taken and ignored. The first error is the command's.
  */
-export class DatasetManagement implements BdevIoOwner {
-  private readonly commands: IoCommands;
-  private readonly slots = new IoSlots();
-  /** Commands that ran out of I/O objects: how many of their ranges have been seen. */
-  private readonly resumeAt = new Map<NvmfRequest, number>();
+export function datasetManagement(
+  commands: IoCommands,
+  request: NvmfRequest,
+  ns: NamespaceView,
+  controller: NvmfController,
+): void {
+  const count = (request.cdw(10) & 0xff) + 1;
+  if ((controller.masked_oncs & oncs.datasetManagement) !== 0) commands.unknown(request);
+  else if (request.length < count * DSM_RANGE_SIZE) commands.end(request, Status.SGL_LENGTH_INVALID);
+  else if ((request.cdw(11) & dsmAttribute.deallocate) === 0) commands.end(request, Status.SUCCESS);
+  else if (!ns.unmaps) commands.unknown(request);
+  else {
+    const data = gather(commands.group.reactor.regions, request, count * DSM_RANGE_SIZE);
+    const ranges = new Uint32Array(data.buffer, 0, count * WORDS);
+    const status = check(ranges, ns, controller.subsystem.snapshot.dmrsl);
+    if (status !== Status.SUCCESS) commands.end(request, status);
+    else new Deallocation(commands, request, ns.channel, ranges).begin();
+  }
+}
 
-  constructor(commands: IoCommands) {
-    this.commands = commands;
+/** `dmrsl`: most blocks of a range; 0: any number. */
+function check(ranges: Uint32Array, ns: NamespaceView, dmrsl: number): number {
+  for (let at = 0; at < ranges.length; at += WORDS) {
+    const blocks = ranges[at + 1]!;
+    const slba = ranges[at + 2]! + ranges[at + 3]! * TWO_32;
+    if (slba + blocks > ns.channel.num_blocks) return Status.LBA_OUT_OF_RANGE;
+    if (dmrsl > 0 && blocks > dmrsl) return Status.SIZE_LIMIT_EXCEEDED;
+  }
+  return Status.SUCCESS;
+}
+
+class Deallocation extends CommandSeries {
+  private readonly channel: BdevChannel;
+  private readonly ranges: Uint32Array;
+  private at = 0;
+
+  constructor(commands: IoCommands, request: NvmfRequest, channel: BdevChannel, ranges: Uint32Array) {
+    super(commands, request, DSM_MAX_RANGES);
+    this.channel = channel;
+    this.ranges = ranges;
   }
 
-  execute(request: NvmfRequest, ns: NamespaceView): void {
-    const from = this.resumeAt.get(request) ?? 0;
-    this.resumeAt.delete(request);
-    if (from > 0) {
-      // The count that stood for the wait.
-      request.pending--;
-      this.deallocate(request, ns, from);
-      return;
-    }
-    const ranges = (request.cdw(10) & 0xff) + 1;
-    if (request.length < ranges * DSM_RANGE_SIZE) this.commands.end(request, Status.SGL_LENGTH_INVALID);
-    else if ((request.cdw(11) & dsmAttribute.deallocate) === 0) this.commands.end(request, Status.SUCCESS);
-    else if (!ns.unmaps) this.commands.end(request, Status.INVALID_OPCODE);
-    else this.deallocate(request, ns, 0);
+  protected override next(): BdevChannel | null {
+    while (this.at < this.ranges.length && this.ranges[this.at + 1] === 0) this.at += WORDS;
+    return this.at < this.ranges.length ? this.channel : null;
   }
 
-  private deallocate(request: NvmfRequest, ns: NamespaceView, from: number): void {
-    const count = (request.cdw(10) & 0xff) + 1;
-    const regions = this.commands.group.reactor.regions;
-    const data = gather(regions, request, count * DSM_RANGE_SIZE);
-    const ranges = new Uint32Array(data.buffer, 0, count * 4);
-    const { dmrsl } = request.qpair.controller!.subsystem.snapshot;
-    if (from === 0) {
-      for (let at = 0; at < count * 4; at += 4) {
-        const blocks = ranges[at + 1]!;
-        const slba = ranges[at + 2]! + ranges[at + 3]! * TWO_32;
-        let status: number = Status.SUCCESS;
-        if (slba + blocks > ns.channel.num_blocks) status = Status.LBA_OUT_OF_RANGE;
-        else if (dmrsl > 0 && blocks > dmrsl) status = Status.SIZE_LIMIT_EXCEEDED;
-        if (status === Status.SUCCESS) continue;
-        this.commands.end(request, status);
-        return;
-      }
-    }
-    // One count for this loop: no unmap that ends early ends the command.
-    request.pending++;
-    for (let i = from; i < count && request.status === 0 && !request.abortRequested; i++) {
-      const blocks = ranges[i * 4 + 1]!;
-      if (blocks === 0) continue;
-      const slba = ranges[i * 4 + 2]! + ranges[i * 4 + 3]! * TWO_32;
-      const result = this.unmap(request, ns, slba, blocks);
-      if (result === Errno.ENOMEM) {
-        // The loop's count stands until it goes on. Range 0 with nothing done starts anew.
-        if (i === 0) request.pending--;
-        else this.resumeAt.set(request, i);
-        this.commands.wait(request, ns);
-        return;
-      }
-      if (result !== 0) request.status = statusOfErrno(result);
-    }
-    this.finish(request);
-  }
-
-  private unmap(request: NvmfRequest, ns: NamespaceView, slba: number, blocks: number): number {
-    const io = ns.channel.getIo();
-    if (io === null) return Errno.ENOMEM;
+  protected override setUp(io: BdevIo): void {
+    const { at, ranges } = this;
     io.type = IoType.UNMAP;
-    io.offset_blocks = slba;
-    io.num_blocks = blocks;
-    io.owner = this;
-    io.ownerIndex = this.slots.take(request);
-    const result = ns.channel.submit(io);
-    if (result === 0) request.pending++;
-    else {
-      this.slots.give(io.ownerIndex);
-      io.free();
-    }
-    return result;
-  }
-
-  bdevIoDone(io: BdevIo): void {
-    const request = this.slots.give(io.ownerIndex);
-    if (io.status !== IoStatus.SUCCESS && request.status === 0) request.status = statusOfIo(io);
-    io.free();
-    this.finish(request);
-  }
-
-  private finish(request: NvmfRequest): void {
-    if (--request.pending > 0) return;
-    const aborted = request.abortRequested && request.status === 0;
-    this.commands.end(request, aborted ? Status.ABORTED : request.status);
+    io.offset_blocks = ranges[at + 2]! + ranges[at + 3]! * TWO_32;
+    io.num_blocks = ranges[at + 1]!;
+    this.at += WORDS;
   }
 }

@@ -22,6 +22,8 @@ import { TIMESTAMP_SIZE, Timestamp } from './timestamp.ts';
 /** Set Features dword 10, bit 31: save. */
 const SAVE = 0x8000_0000;
 const NSID_ALL = 0xffff_ffff;
+/** Dword 11 of I/O Command Set Profile: index of a combination. */
+const IOCSCI = 0x1ff;
 /** Over temperature threshold's highest value, which never triggers. */
 const NO_THRESHOLD = 0xffff;
 
@@ -74,6 +76,7 @@ export class Features {
       fid.interruptCoalescing,
       fid.interruptVectorConfiguration,
       fid.writeAtomicity,
+      fid.ioCommandSetProfile,
     ])
       this.values.set(id, 0);
     this.values.set(fid.asyncEventConfiguration, this.defaultEvents());
@@ -82,6 +85,7 @@ export class Features {
     this.under = 0;
     this.behavior = new Uint8Array(hostBehavior.size);
     controller.state.writeCache = true;
+    controller.state.extendedLbaFormats = false;
   }
 
   private defaultEvents(): number {
@@ -221,6 +225,9 @@ export class Features {
       case fid.keepAliveTimer:
         keepAlive.set(cdw11);
         return Status.SUCCESS;
+      case fid.ioCommandSetProfile:
+        // There is one combination of command sets: Identify, CNS 1Ch.
+        return (cdw11 & IOCSCI) !== 0 ? Status.COMMAND_SETS_REJECTED : Status.SUCCESS;
       case fid.hostBehaviorSupport:
         return this.setBehavior(request);
       case fid.hostIdentifier:
@@ -278,6 +285,7 @@ export class Features {
     const { acre, lbafee } = hostBehavior.decode(data);
     if (acre > 1 || lbafee > 1) return Status.INVALID_FIELD;
     this.behavior = data;
+    this.session.controller.state.extendedLbaFormats = lbafee === 1;
     return Status.SUCCESS;
   }
 }

@@ -1,3 +1,4 @@
+import { dataBlockSize } from '@spdk-ts/bdev';
 import {
   cmic,
   cns,
@@ -13,10 +14,8 @@ import {
   frmw,
   IDENTIFY_SIZE,
   identifyController,
-  identifyControllerNvm,
   identifyNamespace,
   identifyNamespaceIndependent,
-  identifyNamespaceNvm,
   ioCommandSetBit,
   lpa,
   NAMESPACE_LIST_MAX,
@@ -32,11 +31,13 @@ import {
   parseUuid,
   sgls,
   version,
-  vwc,
 } from '@spdk-ts/nvme-spec';
 import { ACL } from './abort.ts';
 import type { AdminSession } from './admin-session.ts';
+import { isEnabled, supportedCommands } from './command-support.ts';
 import { ERROR_LOG_ENTRIES } from './controller-state.ts';
+import { COPY_FORMATS, copyLimits } from './copy.ts';
+import { blockFormat, describeInSet, describeSetOfController } from './identify-command-set.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
 import type { NamespaceView } from './subsystem-view.ts';
@@ -72,33 +73,33 @@ function describe(session: AdminSession, request: NvmfRequest): Uint8Array | num
     case cns.independentNamespace:
       return ofNamespace(session, request.nsid, (ns) => describeIndependent(ns, out), out);
     case cns.ioCommandSets:
-      encodeIoCommandSets([ioCommandSetBit.nvm], out);
+      // Namespaces of all of them may be side by side, whatever controller is asked about.
+      encodeIoCommandSets([ioCommandSetBit.nvm | ioCommandSetBit.keyValue | ioCommandSetBit.zoned], out);
       return out;
     case cns.csiNamespace:
     case cns.csiController:
     case cns.csiActiveNamespaceList:
-      return set === csi.nvm ? describeNvm(session, wanted, request.nsid, out) : Status.INVALID_FIELD;
+      return describeInCommandSet(session, wanted, set, request.nsid, out);
     default:
       return Status.INVALID_FIELD;
   }
 }
 
-function describeNvm(
+/** CNS 05h to 07h, of a command set that is enabled. */
+function describeInCommandSet(
   session: AdminSession,
   wanted: number,
+  set: number,
   nsid: number,
   out: Uint8Array,
 ): Uint8Array | number {
-  const { dmrsl, wzsl } = session.controller.subsystem.snapshot;
-  if (wanted === cns.csiActiveNamespaceList) return namespaceList(session, nsid, out);
-  if (wanted === cns.csiController) {
-    identifyControllerNvm.encode({ wzsl, dmrsl }, out);
-    return out;
-  }
-  const encode = (): Uint8Array => {
-    identifyNamespaceNvm.encode({}, out);
-    return out;
-  };
+  const { controller } = session;
+  if (set > csi.zoned || !isEnabled(controller, set)) return Status.INVALID_FIELD;
+  if (wanted === cns.csiActiveNamespaceList) return namespaceList(session, nsid, out, set);
+  if (wanted === cns.csiController)
+    return describeSetOfController(controller, set, out) ?? Status.INVALID_FIELD;
+  const encode = (ns: NamespaceView): Uint8Array | number =>
+    describeInSet(ns, set, controller.transport.max_io_size, out) ?? Status.INVALID_FIELD;
   return ofNamespace(session, nsid, encode, out);
 }
 
@@ -106,19 +107,30 @@ function describeNvm(
 function ofNamespace(
   session: AdminSession,
   nsid: number,
-  encode: (ns: NamespaceView) => Uint8Array,
+  encode: (ns: NamespaceView) => Uint8Array | number,
   absent: Uint8Array | number,
 ): Uint8Array | number {
   const { subsystem } = session.controller;
   if (nsid === 0 || nsid > subsystem.snapshot.max_namespaces) return Status.INVALID_NAMESPACE;
   const ns = subsystem.find(nsid);
-  return ns === null ? absent : encode(ns);
+  return ns === null || !isEnabled(session.controller, ns.csi) ? absent : encode(ns);
 }
 
-function namespaceList(session: AdminSession, after: number, out: Uint8Array): Uint8Array | number {
+/** `set`: only namespaces of this command set. */
+function namespaceList(
+  session: AdminSession,
+  after: number,
+  out: Uint8Array,
+  set?: number,
+): Uint8Array | number {
   if (after > NSID_LAST) return Status.INVALID_NAMESPACE;
-  const { nsids } = session.controller.subsystem;
-  encodeNamespaceList(nsids.filter((nsid) => nsid > after).slice(0, NAMESPACE_LIST_MAX), out);
+  const { controller } = session;
+  const { nsids } = controller.subsystem;
+  const listed = nsids.filter((nsid) => {
+    const { csi: own } = controller.subsystem.find(nsid)!;
+    return nsid > after && isEnabled(controller, own) && (set === undefined || own === set);
+  });
+  encodeNamespaceList(listed.slice(0, NAMESPACE_LIST_MAX), out);
   return out;
 }
 
@@ -130,7 +142,7 @@ function describeIds(ns: NamespaceView, out: Uint8Array): Uint8Array {
       ...(ids.eui64 && { eui64: ids.eui64 }),
       ...(ids.nguid && { nguid: ids.nguid }),
       ...(ids.uuid && { uuid: ids.uuid }),
-      csi: csi.nvm,
+      csi: ns.csi,
     },
     out,
   );
@@ -145,7 +157,8 @@ function describeIndependent(ns: NamespaceView, out: Uint8Array): Uint8Array {
   return out;
 }
 
-function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8Array): Uint8Array {
+function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8Array): Uint8Array | number {
+  if (ns.csi === csi.keyValue) return Status.INVALID_COMMAND_SET;
   const { bdev, nguid, eui64, anagrpid } = ns.snapshot;
   const blocks = ns.channel.num_blocks;
   const size = ns.block_size;
@@ -166,10 +179,13 @@ function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8A
       nsze: blocks,
       ncap: blocks,
       nuse: blocks,
-      nsfeat: preferences.some((value) => value > 1) ? nsfeat.optimalPerformance : 0,
+      nsfeat:
+        (preferences.some((value) => value > 1) ? nsfeat.optimalPerformance : 0) |
+        (ns.acwu > 1 ? nsfeat.atomicUnits : 0),
+      nacwu: Math.min(ns.acwu, 0x1_0000) - 1,
       nmic: nmic.shared,
       noiob: Math.min(boundary, 0xffff),
-      nvmcap: blocks * size,
+      nvmcap: blocks * dataBlockSize(bdev),
       npwg: less1(bdev.preferred_write_granularity),
       npwa: less1(bdev.preferred_write_alignment),
       npdg: less1(bdev.preferred_unmap_granularity),
@@ -179,7 +195,8 @@ function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8A
       nsattr: ns.writable ? 0 : nsattr.writeProtected,
       nguid: parseNguid(nguid) ?? new Uint8Array(16),
       eui64: parseEui64(eui64) ?? new Uint8Array(8),
-      lbaf: [{ ms: 0, lbads: Math.log2(size), rp: 0 }],
+      ...blockFormat(ns),
+      ...copyLimits(ns),
     },
     out,
   );
@@ -195,7 +212,7 @@ function describeController(session: AdminSession, out: Uint8Array): Uint8Array 
     mdts: Math.floor(Math.log2(transport.max_io_size / PAGE)),
     cntlid: controller.cntlid,
     ver: version(2, 0),
-    ctratt: ctratt.hostId128 | ctratt.trafficBasedKeepAlive,
+    ctratt: ctratt.hostId128 | ctratt.trafficBasedKeepAlive | ctratt.extendedLbaFormats,
     aerl: group.target.limits.async_events - 1,
     lpa: lpa.extendedData | lpa.supportedAndEffects,
     elpe: ERROR_LOG_ENTRIES - 1,
@@ -223,13 +240,8 @@ function ioController(session: AdminSession) {
   const { controller, group } = session;
   const { subsystem, transport } = controller;
   const { snapshot } = subsystem;
-  const namespaces = subsystem.namespaces.filter((ns) => ns !== null);
-  const masked = (transport.extra['masked_oncs'] as readonly string[] | undefined) ?? [];
-  // A host asks once, namespaces come and go: what no present namespace lacks is taken for supported.
-  const support = (bit: number, name: string, can: (ns: NamespaceView) => boolean): number =>
-    namespaces.every(can) && !masked.includes(name) ? bit : 0;
+  const commands = supportedCommands(controller);
   const [crdt1, crdt2, crdt3] = group.target.crdt;
-  const cached = namespaces.length === 0 || namespaces.some((ns) => ns.flushes);
   return {
     vid: VENDOR,
     ssvid: VENDOR,
@@ -249,13 +261,9 @@ function ioController(session: AdminSession) {
     cqes: 0x44,
     nn: snapshot.max_namespaces,
     mnan: snapshot.max_namespaces,
-    oncs:
-      oncs.saveAndSelect |
-      oncs.timestamp |
-      support(oncs.compare, 'nvmcmps', (ns) => ns.compares) |
-      support(oncs.datasetManagement, 'nvmdsmsv', (ns) => ns.unmaps) |
-      support(oncs.writeZeroes, 'nvmwzsv', (ns) => ns.zeroes),
-    vwc: cached ? vwc.present | vwc.flushAllUnsupported : 0,
+    ...commands,
+    oncs: commands.oncs | oncs.saveAndSelect | oncs.timestamp,
+    ocfs: (commands.oncs & oncs.copy) !== 0 ? COPY_FORMATS : 0,
     ioccsz: (SQE + transport.in_capsule_data_size) / CAPSULE_UNIT,
     iorcsz: 1,
     msdbd: 1,

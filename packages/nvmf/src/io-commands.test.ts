@@ -41,7 +41,8 @@ test.each([
   ['namespace 0', { opcode: 2, nsid: 0 }, 512, 0x00b | DNR],
   ['namespace that is not there', { opcode: 2, nsid: 2 }, 512, 0x00b | DNR],
   ['namespace beyond the last', { opcode: 2, nsid: 0xffff_fffe }, 512, 0x00b | DNR],
-  ['broadcast flush', { opcode: 0, nsid: 0xffff_ffff }, 0, 0x00b | DNR],
+  ['broadcast read', { opcode: 2, nsid: 0xffff_ffff }, 512, 0x00b | DNR],
+  ['fused broadcast flush', { opcode: 0, nsid: 0xffff_ffff, fuse: 1 }, 0, 0x002 | DNR],
   ['first block past the end', { opcode: 2, ...at(BLOCKS) }, 512, 0x080 | DNR],
   ['range over the end', { opcode: 2, ...at(BLOCKS - 1, 2) }, 1024, 0x080 | DNR],
   ['LBA of 2^64 - 1', { opcode: 2, nsid: 1, cdw10: 0xffff_ffff, cdw11: 0xffff_ffff }, 512, 0x080 | DNR],
@@ -54,11 +55,13 @@ test.each([
   ['more than MDTS', { opcode: 2, ...at(0, 257) }, 257 * 512, 0x002 | DNR],
   ['SGL shorter than NLB', { opcode: 2, ...at(0, 2) }, 512, 0x00f | DNR],
   ['SGL longer than NLB', { opcode: 2, ...at(0) }, 1024, 0x00f | DNR],
-  ['fused', { opcode: 2, fuse: 1, ...at(0) }, 512, 0x002 | DNR],
+  ['reserved FUSE', { opcode: 2, fuse: 3, ...at(0) }, 512, 0x002 | DNR],
   ['reserved PSDT', { opcode: 2, psdt: 3, ...at(0) }, 512, 0x002 | DNR],
   ['write zeroes with DEAC', { opcode: 8, nsid: 1, cdw12: 0x200_0000 }, 0, 0x002 | DNR],
   ['unknown opcode', { opcode: 0x90, nsid: 1 }, 0, 0x001 | DNR],
-  ['verify', { opcode: 0x0c, nsid: 1 }, 0, 0x001 | DNR],
+  ['write uncorrectable, which no bdev can', { opcode: 4, nsid: 1 }, 0, 0x001 | DNR],
+  ['a command of zoned namespaces', { opcode: 0x7a, nsid: 1 }, 4096, 0x001 | DNR],
+  ['verify past the end', { opcode: 0x0c, ...at(BLOCKS - 1, 2) }, 0, 0x080 | DNR],
 ])('refused: %s', async (_, fields, length, status) => {
   expect((await harness.command(io, fields, { length })).status).toBe(status);
   expect(control.seen).toEqual([]);

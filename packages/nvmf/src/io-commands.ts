@@ -1,18 +1,28 @@
-import { type BdevIo, type BdevIoOwner, Errno, IoStatus, IoType } from '@spdk-ts/bdev';
-import { nvmOpcode } from '@spdk-ts/nvme-spec';
+import { type BdevChannel, type BdevIo, type BdevIoOwner, Errno, IoStatus, IoType } from '@spdk-ts/bdev';
+import { NSID_ALL, nvmOpcode, oncs } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
+import { copy } from './copy.ts';
 import { Counter } from './counters.ts';
-import { DatasetManagement } from './dataset-management.ts';
-import { blocksOf, DEAC, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
+import { datasetManagement } from './dataset-management.ts';
+import { FlushAll } from './flush-all.ts';
+import { FusedCommands } from './fused.ts';
+import { blocksOf, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
 import { IoSlots } from './io-slots.ts';
+import { KvCommands } from './kv-commands.ts';
+import { NamespaceKind } from './namespace-kind.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
+import { executeProtected } from './protected-commands.ts';
+import { writeUncorrectable, writeZeroes } from './range-commands.ts';
 import type { NvmfRequest } from './request.ts';
-import { Status, statusOfErrno, statusOfIo } from './status.ts';
+import { isMediaError, Status, statusOfErrno, statusOfIo } from './status.ts';
 import type { NamespaceView, SubsystemView } from './subsystem-view.ts';
+import { verify } from './verify.ts';
+import { ZnsCommands } from './zns-commands.ts';
 
 /**
  * Commands of I/O queues (NVM Command Set 1.0, 3): checks each, makes a bdev I/O of it, and turns the I/O's end
- * into the command's. One for each poll group.
+ * into the command's. One for each poll group. What plain blocks are read and written with is here; the rest, and what
+ * namespaces of other kinds have beside or instead of it, has files of its own.
  */
 export class IoCommands implements BdevIoOwner {
   readonly group: NvmfPollGroup;
@@ -21,11 +31,17 @@ export class IoCommands implements BdevIoOwner {
   /** Requests that found no I/O object, in order. */
   private readonly waiting: NvmfRequest[] = [];
   private asked = false;
-  private readonly dataset: DatasetManagement;
+  /** Requests that wait for memory to put data in. */
+  private readonly unplaced = new Set<NvmfRequest>();
+  readonly fused: FusedCommands;
+  private readonly zns: ZnsCommands;
+  private readonly kv: KvCommands;
 
   constructor(group: NvmfPollGroup) {
     this.group = group;
-    this.dataset = new DatasetManagement(this);
+    this.fused = new FusedCommands(this);
+    this.zns = new ZnsCommands(this);
+    this.kv = new KvCommands(this);
   }
 
   /** Commands that wait for an I/O object. */
@@ -47,34 +63,71 @@ export class IoCommands implements BdevIoOwner {
   /** A command that is counted: for the first time, or again after it has waited. */
   private start(request: NvmfRequest, controller: NvmfController): void {
     const ns = controller.subsystem.find(request.nsid);
-    if (ns === null) this.end(request, Status.INVALID_NAMESPACE);
+    if (ns === null) this.withoutNamespace(request, controller);
+    else if (((request.cdw(0) & FUSE) | ns.kind) !== 0 || (request.cdw(0) & PSDT) === PSDT)
+      this.executeOther(request, ns, controller);
+    else this.executeNvm(request, ns, controller);
+  }
+
+  private withoutNamespace(request: NvmfRequest, controller: NvmfController): void {
+    const flush = request.nsid === NSID_ALL && request.opcode === nvmOpcode.flush;
+    if (!flush) this.end(request, Status.INVALID_NAMESPACE);
     else if ((request.cdw(0) & FUSE) !== 0 || (request.cdw(0) & PSDT) === PSDT)
       this.end(request, Status.INVALID_FIELD);
-    else {
-      switch (request.opcode) {
-        case nvmOpcode.read:
-          this.withData(request, ns, IoType.READ, controller);
-          break;
-        case nvmOpcode.write:
-          this.withData(request, ns, IoType.WRITE, controller);
-          break;
-        case nvmOpcode.flush:
-          this.flush(request, ns);
-          break;
-        case nvmOpcode.compare:
-          if (ns.compares) this.withData(request, ns, IoType.COMPARE, controller);
-          else this.end(request, Status.INVALID_OPCODE);
-          break;
-        case nvmOpcode.writeZeroes:
-          this.writeZeroes(request, ns, controller);
-          break;
-        case nvmOpcode.datasetManagement:
-          this.dataset.execute(request, ns);
-          break;
-        default:
-          this.end(request, Status.INVALID_OPCODE);
-      }
+    else new FlushAll(this, request, controller).begin();
+  }
+
+  /** A command that is part of two, or at a namespace that is not plain blocks. */
+  private executeOther(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
+    const fuse = request.cdw(0) & FUSE;
+    if ((request.cdw(0) & PSDT) === PSDT || fuse === FUSE) this.end(request, Status.INVALID_FIELD);
+    else if (fuse !== 0) this.fused.execute(request, ns, controller);
+    else if (ns.kind === NamespaceKind.PROTECTED) executeProtected(this, request, ns, controller);
+    else if (!controller.state.allCommandSets) this.end(request, Status.INVALID_NAMESPACE);
+    else if (ns.kind === NamespaceKind.ZONED) this.zns.execute(request, ns, controller);
+    else this.kv.execute(request, ns, controller);
+  }
+
+  /** A command of the NVM Command Set, for namespaces with blocks. */
+  executeNvm(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
+    switch (request.opcode) {
+      case nvmOpcode.read:
+        this.withData(request, ns, IoType.READ, controller);
+        break;
+      case nvmOpcode.write:
+        this.withData(request, ns, IoType.WRITE, controller);
+        break;
+      case nvmOpcode.flush:
+        this.flush(request, ns);
+        break;
+      case nvmOpcode.compare:
+        if (ns.compares && (controller.masked_oncs & oncs.compare) === 0)
+          this.withData(request, ns, IoType.COMPARE, controller);
+        else this.unknown(request);
+        break;
+      case nvmOpcode.writeZeroes:
+        writeZeroes(this, request, ns, controller);
+        break;
+      case nvmOpcode.datasetManagement:
+        datasetManagement(this, request, ns, controller);
+        break;
+      case nvmOpcode.verify:
+        verify(this, request, ns);
+        break;
+      case nvmOpcode.copy:
+        copy(this, request, ns, controller);
+        break;
+      case nvmOpcode.writeUncorrectable:
+        writeUncorrectable(this, request, ns);
+        break;
+      default:
+        this.unknown(request);
     }
+  }
+
+  /** For the command sets: the namespace has no such command. */
+  unknown(request: NvmfRequest): void {
+    this.end(request, Status.INVALID_OPCODE);
   }
 
   /** Read, Write, Compare. */
@@ -97,7 +150,7 @@ export class IoCommands implements BdevIoOwner {
     }
     const io = ns.channel.getIo();
     if (io === null) {
-      this.wait(request, ns);
+      this.wait(request, ns.channel);
       return;
     }
     io.type = type;
@@ -111,27 +164,13 @@ export class IoCommands implements BdevIoOwner {
     this.submit(request, io);
   }
 
-  private flush(request: NvmfRequest, ns: NamespaceView): void {
+  flush(request: NvmfRequest, ns: NamespaceView): void {
     if (ns.flushes) this.withoutData(request, ns, IoType.FLUSH, 0, ns.channel.num_blocks, false);
     else this.end(request, Status.SUCCESS);
   }
 
-  private writeZeroes(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
-    const cdw12 = request.cdw(12);
-    const slba = slbaOf(request);
-    const blocks = blocksOf(request);
-    const { wzsl } = controller.subsystem.snapshot;
-    if (!ns.zeroes) this.end(request, Status.INVALID_OPCODE);
-    else if ((cdw12 & (DEAC | DTYPE)) !== 0) this.end(request, Status.INVALID_FIELD);
-    else if (wzsl > 0 && blocks * ns.block_size > 4096 * 2 ** wzsl) this.end(request, Status.INVALID_FIELD);
-    else if (slba + blocks > ns.channel.num_blocks) this.end(request, Status.LBA_OUT_OF_RANGE);
-    else {
-      const fua = (cdw12 & FUA) !== 0 || !controller.state.writeCache;
-      this.withoutData(request, ns, IoType.WRITE_ZEROES, slba, blocks, fua);
-    }
-  }
-
-  private withoutData(
+  /** For commands: one I/O on a range of blocks. */
+  withoutData(
     request: NvmfRequest,
     ns: NamespaceView,
     type: number,
@@ -141,7 +180,7 @@ export class IoCommands implements BdevIoOwner {
   ): void {
     const io = ns.channel.getIo();
     if (io === null) {
-      this.wait(request, ns);
+      this.wait(request, ns.channel);
       return;
     }
     io.type = type;
@@ -151,7 +190,8 @@ export class IoCommands implements BdevIoOwner {
     this.submit(request, io);
   }
 
-  private submit(request: NvmfRequest, io: BdevIo): void {
+  /** For commands: one I/O, set up, whose end is the command's. */
+  submit(request: NvmfRequest, io: BdevIo): void {
     io.owner = this;
     io.ownerIndex = this.slots.take(request);
     request.io = io;
@@ -199,13 +239,18 @@ export class IoCommands implements BdevIoOwner {
     this.end(request, Status.SUCCESS);
   }
 
-  private failed(request: NvmfRequest, io: BdevIo): void {
+  /** For commands: their only I/O has failed. */
+  failed(request: NvmfRequest, io: BdevIo): void {
     const status = statusOfIo(io);
-    const media = io.status !== IoStatus.ABORTED && io.status !== IoStatus.MISCOMPARE;
-    if (media) request.qpair.controller!.subsystem.counters.add(Counter.MEDIA_ERRORS, 1);
+    this.countFailure(request, status);
     request.io = null;
     io.free();
     this.end(request, status);
+  }
+
+  /** For commands: an I/O has ended with a status other than success. */
+  countFailure(request: NvmfRequest, status: number): void {
+    if (isMediaError(status)) request.qpair.controller!.subsystem.counters.add(Counter.MEDIA_ERRORS, 1);
   }
 
   /** A write whose data have come to their place executes: the bdev takes them over. */
@@ -220,7 +265,7 @@ export class IoCommands implements BdevIoOwner {
     if (status === Status.SUCCESS) {
       counters.add(Counter.WRITE_COMMANDS, 1);
       counters.add(Counter.BYTES_WRITTEN, request.length);
-    } else if (status !== Status.ABORTED) counters.add(Counter.MEDIA_ERRORS, 1);
+    } else this.countFailure(request, status);
     this.end(request, status);
   }
 
@@ -233,13 +278,19 @@ export class IoCommands implements BdevIoOwner {
     if (subsystem.paused) subsystem.drained();
   }
 
-  /** The request waits until there is an I/O object, and is then started anew. */
-  wait(request: NvmfRequest, ns: NamespaceView): void {
+  /** The request waits until there is an I/O object, and then goes on, or is started anew. */
+  wait(request: NvmfRequest, channel: BdevChannel): void {
     this.waiting.push(request);
-    this.ask(ns.channel);
+    this.ask(channel);
   }
 
-  private ask(channel: { queueWait(waiter: { bdevIoAvailable(): void }): void }): void {
+  /** ... and waits no longer. */
+  leaveWait(request: NvmfRequest): void {
+    const at = this.waiting.indexOf(request);
+    if (at >= 0) this.waiting.splice(at, 1);
+  }
+
+  private ask(channel: BdevChannel): void {
     if (this.asked) return;
     this.asked = true;
     channel.queueWait(this);
@@ -250,9 +301,26 @@ export class IoCommands implements BdevIoOwner {
     const count = this.waiting.length;
     for (let i = 0; i < count && !this.asked; i++) {
       const request = this.waiting.shift()!;
-      this.start(request, request.qpair.controller!);
+      if (request.work !== null) request.work.resume();
+      else this.start(request, request.qpair.controller!);
     }
   }
+
+  /**
+   * For commands that put data together for their host: true if there is memory for them. If not, the request is started
+   * anew when there is.
+   */
+  hasPlace(request: NvmfRequest): boolean {
+    if (request.length === 0 || request.region >= 0 || request.iovs !== null) return true;
+    if (this.group.allocate(request, request.length, this.placed)) return true;
+    this.unplaced.add(request);
+    return false;
+  }
+
+  private readonly placed = (request: NvmfRequest): void => {
+    this.unplaced.delete(request);
+    this.start(request, request.qpair.controller!);
+  };
 
   /** The subsystem's pause is over: what has waited executes, in order. */
   resume(subsystem: SubsystemView): void {
@@ -269,9 +337,15 @@ export class IoCommands implements BdevIoOwner {
       this.group.complete(request, Status.ABORTED);
       return true;
     }
-    const at = this.waiting.indexOf(request);
-    if (at < 0 || request.pending > 0) return false;
-    this.waiting.splice(at, 1);
+    if (this.unplaced.delete(request)) {
+      this.group.memory.release(request);
+      request.region = -1;
+      this.end(request, Status.ABORTED);
+      return true;
+    }
+    if (!this.waiting.includes(request)) return false;
+    if (request.work !== null) return request.work.stop();
+    this.leaveWait(request);
     this.end(request, Status.ABORTED);
     return true;
   }

@@ -6,8 +6,10 @@ import type { NvmfRequest } from './request.ts';
 
 const TWO_32 = 0x1_0000_0000;
 const NLB = 0xffff;
-/** Bits of dword 0: FUSE, and the reserved value of PSDT. */
+/** Bits of dword 0: FUSE and its values, and the reserved value of PSDT. */
 export const FUSE = 0x300;
+export const FUSE_FIRST = 0x100;
+export const FUSE_SECOND = 0x200;
 export const PSDT = 0xc000;
 /** Bits of dword 12. */
 export const FUA = 0x4000_0000;

@@ -12,11 +12,11 @@ import {
   firmwareSlotLog,
   lid,
   logPageSupport,
-  nvmOpcode,
   smartLog,
   trtype,
 } from '@spdk-ts/nvme-spec';
 import type { AdminSession } from './admin-session.ts';
+import { ioEffects } from './command-support.ts';
 import { ERROR_LOG_ENTRIES } from './controller-state.ts';
 import { Counter } from './counters.ts';
 import type { NvmfRequest } from './request.ts';
@@ -38,7 +38,9 @@ const LSP_MASK = 0x7f;
 /** Version of an error log entry that has opcode and command set. */
 const ERROR_ENTRY_VERSION = 1;
 
-const { supported, lbcc, namespaceScope, controllerScope } = commandEffect;
+const { supported, controllerScope } = commandEffect;
+/** Command Set Identifier of Get Log Page. */
+const commandSet = (request: NvmfRequest): number => request.cdw(14) >>> 24;
 
 const adminEffects = new Map<number, number>(
   [
@@ -67,10 +69,13 @@ const supportedFeatures: readonly number[] = [
   fid.timestamp,
   fid.keepAliveTimer,
   fid.hostBehaviorSupport,
+  fid.ioCommandSetProfile,
   fid.hostIdentifier,
 ];
 
-const pages: ReadonlyMap<number, (session: AdminSession, offset: number) => Uint8Array> = new Map([
+type Page = (session: AdminSession, request: NvmfRequest, offset: number) => Uint8Array;
+
+const pages: ReadonlyMap<number, Page> = new Map([
   [lid.supportedLogPages, supportedPages],
   [lid.errorInformation, errorInformation],
   [lid.smart, smart],
@@ -123,7 +128,9 @@ export function getLogPage(session: AdminSession, request: NvmfRequest): void {
   } else if (!hasPage(session, page)) group.complete(request, Status.INVALID_LOG_PAGE);
   else if (page === lid.smart && request.nsid !== 0 && request.nsid !== NSID_ALL)
     group.complete(request, Status.INVALID_FIELD);
-  else answer(pages.get(page)!(session, offset));
+  else if (page === lid.commandEffects && ioEffects(controller, commandSet(request)) === null)
+    group.complete(request, Status.INVALID_FIELD);
+  else answer(pages.get(page)!(session, request, offset));
 }
 
 function supportedPages(session: AdminSession): Uint8Array {
@@ -189,24 +196,15 @@ function firmwareSlot(session: AdminSession): Uint8Array {
   return out;
 }
 
-function changedNamespaces(session: AdminSession, offset: number): Uint8Array {
+function changedNamespaces(session: AdminSession, _request: NvmfRequest, offset: number): Uint8Array {
   const out = new Uint8Array(LIST_SIZE);
   encodeNamespaceList(session.changedFrom(offset), out);
   return out;
 }
 
-function commandEffects(): Uint8Array {
+function commandEffects({ controller }: AdminSession, request: NvmfRequest): Uint8Array {
   const out = new Uint8Array(4096);
-  const io = new Map<number, number>([
-    [nvmOpcode.flush, supported | namespaceScope],
-    [nvmOpcode.write, supported | lbcc | namespaceScope],
-    [nvmOpcode.read, supported | namespaceScope],
-    [nvmOpcode.compare, supported | namespaceScope],
-    [nvmOpcode.writeZeroes, supported | lbcc | namespaceScope],
-    [nvmOpcode.datasetManagement, supported | lbcc | namespaceScope],
-    [nvmOpcode.fabrics, supported | controllerScope],
-  ]);
-  encodeCommandEffects({ admin: adminEffects, io }, out);
+  encodeCommandEffects({ admin: adminEffects, io: ioEffects(controller, commandSet(request))! }, out);
   return out;
 }
 

@@ -154,3 +154,19 @@ export function scatter(regions: RegionTable, request: NvmfRequest, data: Uint8A
     at += size;
   }
 }
+
+/** Zeroes a request's place, over all its pieces, from byte `from` of its data on. */
+export function clearFrom(regions: RegionTable, request: NvmfRequest, from: number): void {
+  const { iovs, length } = request;
+  if (iovs === null) {
+    if (request.region >= 0 && from < length)
+      regions.bytes(request.region).fill(0, request.offset + from, request.offset + length);
+    return;
+  }
+  for (let i = 0, at = 0; i < iovs.count; i++) {
+    const start = iovs.offset[i]! + Math.max(0, from - at);
+    const end = iovs.offset[i]! + iovs.length[i]!;
+    if (start < end) regions.bytes(iovs.region[i]!).fill(0, start, end);
+    at += iovs.length[i]!;
+  }
+}

@@ -8,7 +8,7 @@ import type { NvmfController } from './controller.ts';
 import { errorLocation } from './error-location.ts';
 import { FabricsCommands } from './fabrics.ts';
 import { IoCommands } from './io-commands.ts';
-import { slbaOf } from './io-fields.ts';
+import { FUSE, slbaOf } from './io-fields.ts';
 import { defaultLimits, SharedCounts } from './limits.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { Message } from './messages.ts';
@@ -104,6 +104,7 @@ export class NvmfPollGroup {
   qpairClosing(qpair: NvmfQpair): void {
     qpair.disconnecting = true;
     if (qpair.qid === 0) qpair.controller?.admin?.close();
+    else this.io.fused.closing(qpair);
   }
 
   /**
@@ -168,6 +169,7 @@ export class NvmfPollGroup {
     // Opcode bits 1:0; of Fabrics commands FCTYPE bits 1:0, which lies in the low byte of the NSID's dword.
     request.transfer = (request.opcode === FABRICS ? request.nsid : request.opcode) & 3;
     const { qpair } = request;
+    if (((request.cdw(0) & FUSE) | qpair.fusing) !== 0 && this.io.fused.arrived(request)) return;
     if (request.opcode !== nvmOpcode.write || qpair.qid <= 0 || qpair.controller === null) return;
     const ns = qpair.controller.subsystem.find(request.nsid);
     request.at_once = ns?.writes_at_once === true;
@@ -220,6 +222,7 @@ export class NvmfPollGroup {
   /** Adds a failed command to its controller's error log. */
   private failed(request: NvmfRequest): void {
     const { qpair, status } = request;
+    if ((request.cdw(0) & FUSE) !== 0 && qpair.qid > 0) this.io.fused.failed(request);
     const code = status & CODE;
     if (qpair.controller === null || request.opcode === FABRICS) return;
     if (code === Status.ABORTED || code === Status.ABORTED_SQ_DELETION || code === Status.SEQUENCE_ERROR)

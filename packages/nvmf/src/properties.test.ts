@@ -14,7 +14,8 @@ test('properties that a host reads before it enables', async () => {
   const { qpair } = await harness.connect(0);
   const cap = await harness.getProperty(qpair, 0, 1);
   expect(cap).toMatchObject({ status: 0, dw0: (127 | 0x10000 | (30 << 24)) >>> 0 });
-  expect(cap.dw1).toBe((1 << 5) | (1 << 27));
+  // NVM Command Set, all I/O command sets; ready with media.
+  expect(cap.dw1).toBe((1 << 5) | (1 << 11) | (1 << 27));
   expect((await harness.getProperty(qpair, 8)).dw0).toBe(0x20000);
   expect((await harness.getProperty(qpair, 0x14)).dw0).toBe(0);
   expect(await harness.csts(qpair)).toBe(0);
@@ -40,7 +41,7 @@ test('only CC can be set, to values that are supported', async () => {
   expect((await set(0x14, ENABLE, 1)).status).toBe(0x002 | DNR);
   for (const wrong of [
     { css: 1 },
-    { css: 6 },
+    { css: 7 },
     { mps: 1 },
     { ams: 1 },
     { iosqes: 7 },

@@ -2,6 +2,7 @@ import { Logger } from '@spdk-ts/log';
 import {
   capCrms,
   capCss,
+  ccCss,
   decodeCc,
   encodeCap,
   encodeCrto,
@@ -29,7 +30,6 @@ const ASSOCIATION_US = 120_000_000;
 const NVME_VERSION = version(2, 0);
 const IOSQES = 6;
 const IOCQES = 4;
-const CC_CSS_NVM = 0;
 
 const log = new Logger('nvmf');
 
@@ -71,7 +71,7 @@ export class Properties {
           mqes: transport.max_queue_depth - 1,
           cqr: true,
           to: READY_TIMEOUT,
-          css: capCss.nvm,
+          css: capCss.nvm | capCss.ioCommandSets,
           nssrs: subsystem.snapshot.resets,
           crms: capCrms.withMedia,
         });
@@ -116,7 +116,7 @@ export class Properties {
     if (cc.en && !before.en && this.waiting !== null) return Status.SEQUENCE_ERROR;
     const sizes = (size: number, wanted: number): boolean => size === 0 || size === wanted;
     const acceptable =
-      cc.css === CC_CSS_NVM &&
+      (cc.css === ccCss.nvm || cc.css === ccCss.allIoCommandSets) &&
       cc.mps === 0 &&
       cc.ams === 0 &&
       sizes(cc.iosqes, IOSQES) &&

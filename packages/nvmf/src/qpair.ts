@@ -33,6 +33,9 @@ export abstract class NvmfQpair {
   /** Commands that have begun, modulo 2^30; and how many of them {@link Activity} has seen. */
   commands = 0;
   commandsSeen = 0;
+  /** For {@link FusedCommands}: whether the last command that arrived was the first of a fused operation, and which. */
+  fusing = 0;
+  fusedFirst: NvmfRequest | null = null;
 
   abstract readonly trtype: string;
   /** Largest data transfer, bytes. */

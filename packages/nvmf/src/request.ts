@@ -1,4 +1,5 @@
 import type { BdevIo, IoVec } from '@spdk-ts/bdev';
+import type { CommandWork } from './command-series.ts';
 import type { PlacedWrite } from './placed-writes.ts';
 import type { NvmfQpair } from './qpair.ts';
 
@@ -46,12 +47,16 @@ export class NvmfRequest {
   dw1 = 0;
   status = 0;
 
-  /** True from execution to completion. */
+  /** What carries it out, if that takes several bdev I/Os. */
+  work: CommandWork | null = null;
+  /** For {@link FusedCommands}: the other half of a fused operation, and what has become of the two. */
+  partner: NvmfRequest | null = null;
+  fused = 0;
+
+  /** True from execution to completion; not while half a fused operation waits for the other. */
   executing = false;
   /** An Abort asked for it. */
   abortRequested = false;
-  /** I/Os of a command that needs several (dataset management): how many are still out. */
-  pending = 0;
   /** For the transport. */
   state = 0;
   ttag = 0;
@@ -84,7 +89,6 @@ export class NvmfRequest {
     this.dw1 = 0;
     this.status = 0;
     this.abortRequested = false;
-    this.pending = 0;
     this.received = 0;
   }
 

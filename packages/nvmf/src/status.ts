@@ -6,6 +6,8 @@ import {
   mediaStatus,
   status as pack,
   STATUS_DNR,
+  statusCode,
+  statusSct,
   statusType,
 } from '@spdk-ts/nvme-spec';
 
@@ -22,6 +24,9 @@ export const Status = {
   ABORTED_SQ_DELETION: generic(genericStatus.abortedSqDeletion),
   INVALID_NAMESPACE: generic(genericStatus.invalidNamespaceOrFormat) | STATUS_DNR,
   SEQUENCE_ERROR: generic(genericStatus.commandSequenceError),
+  FUSED_FAILED: generic(genericStatus.abortedFailedFused),
+  FUSED_MISSING: generic(genericStatus.abortedMissingFused),
+  ATOMIC_UNIT_EXCEEDED: generic(genericStatus.atomicWriteUnitExceeded) | STATUS_DNR,
   SGL_LENGTH_INVALID: generic(genericStatus.dataSglLengthInvalid) | STATUS_DNR,
   WRITE_PROTECTED: generic(genericStatus.namespaceWriteProtected) | STATUS_DNR,
   LBA_OUT_OF_RANGE: generic(genericStatus.lbaOutOfRange) | STATUS_DNR,
@@ -33,6 +38,10 @@ export const Status = {
   NOT_CHANGEABLE: command(commandStatus.featureNotChangeable) | STATUS_DNR,
   NOT_NAMESPACE_SPECIFIC: command(commandStatus.featureNotNamespaceSpecific) | STATUS_DNR,
   SIZE_LIMIT_EXCEEDED: command(commandStatus.commandSizeLimitExceeded) | STATUS_DNR,
+  INVALID_PROTECTION_INFORMATION: command(commandStatus.invalidProtectionInformation) | STATUS_DNR,
+  COMMAND_SETS_REJECTED: command(commandStatus.ioCommandSetCombinationRejected) | STATUS_DNR,
+  INVALID_COMMAND_SET: command(commandStatus.invalidIoCommandSet) | STATUS_DNR,
+  ZONE_BOUNDARY: command(commandStatus.zoneBoundaryError) | STATUS_DNR,
 
   FORMAT: command(fabricsStatus.incompatibleFormat) | STATUS_DNR,
   CONTROLLER_BUSY: command(fabricsStatus.controllerBusy),
@@ -42,6 +51,31 @@ export const Status = {
 
   COMPARE_FAILURE: pack(statusType.media, mediaStatus.compareFailure),
 } as const;
+
+/** Generic statuses of bdevs with which the same command would end again: those of the Key Value Command Set, and two more. */
+const permanent: ReadonlySet<number> = new Set([
+  genericStatus.invalidField,
+  genericStatus.capacityExceeded,
+  genericStatus.invalidValueSize,
+  genericStatus.invalidKeySize,
+  genericStatus.keyDoesNotExist,
+  genericStatus.keyExists,
+]);
+
+/** A status that a bdev has given. Command specific ones (of zones, say) are as permanent as those of the set above. */
+function statusOfNvme(sct: number, sc: number): number {
+  const lasts = sct === statusType.commandSpecific || (sct === statusType.generic && permanent.has(sc));
+  return pack(sct, sc, lasts);
+}
+
+/** True of statuses that SMART counts as media and data integrity errors. */
+export function isMediaError(status: number): boolean {
+  const code = statusCode(status);
+  return (
+    code === Status.INTERNAL_ERROR ||
+    (statusSct(code) === statusType.media && code !== Status.COMPARE_FAILURE)
+  );
+}
 
 /** The NVMe status of a bdev I/O that has ended. */
 export function statusOfIo(io: BdevIo): number {
@@ -53,7 +87,7 @@ export function statusOfIo(io: BdevIo): number {
     case IoStatus.MISCOMPARE:
       return Status.COMPARE_FAILURE;
     case IoStatus.NVME_ERROR:
-      return pack(io.sct, io.sc);
+      return statusOfNvme(io.sct, io.sc);
     default:
       return Status.INTERNAL_ERROR;
   }

@@ -1,36 +1,78 @@
 import { type BdevChannel, getBdevService, IoType } from '@spdk-ts/bdev';
 import type { Reactor, Thread } from '@spdk-ts/reactor';
 import { SubsystemCounters } from './counters.ts';
+import { commandSetOf, NamespaceKind, namespaceKind } from './namespace-kind.ts';
+import { Protection } from './protection.ts';
 import type { NvmfRequest } from './request.ts';
 import type { NamespaceSnapshot, SubsystemSnapshot } from './snapshot.ts';
+import { appendBytes } from './zone-limits.ts';
 
 /** A namespace on one reactor: what is told of it, and the channel that its I/O takes. */
 export class NamespaceView {
   readonly nsid: number;
   readonly channel: BdevChannel;
+  /** A NamespaceKind, and the command set (CSI) of that. */
+  readonly kind: number;
+  readonly csi: number;
+  /** Bytes of a block, as hosts transfer it: with metadata, if there are any. */
   readonly block_size: number;
   readonly flushes: boolean;
   readonly compares: boolean;
   readonly zeroes: boolean;
   readonly unmaps: boolean;
+  readonly verifies: boolean;
+  readonly copies: boolean;
+  readonly makes_uncorrectable: boolean;
+  /** Compare and Write is possible, of so many blocks. */
+  readonly fuses: boolean;
+  readonly acwu: number;
+  /** Deallocated blocks read as zeroes; and Write Zeroes may make such of its. */
+  readonly unmap_zeroes: boolean;
+  readonly zeroes_deallocate: boolean;
   readonly writable: boolean;
   readonly writes_at_once: boolean;
   /** The bdev can name the place of a write's data before they come. */
   readonly places_writes: boolean;
+  /** Bytes of the longest Zone Append, a power of two; 0: it has no zones. */
+  readonly append_bytes: number;
+  /** What inserts, checks and strips protection information, or null. */
+  readonly protection: Protection | null;
   snapshot: NamespaceSnapshot;
 
   constructor(snapshot: NamespaceSnapshot, channel: BdevChannel) {
     this.nsid = snapshot.nsid;
     this.channel = channel;
+    const { description } = channel.device;
+    const kind = namespaceKind(description);
+    const plain = kind === NamespaceKind.BLOCKS;
+    this.kind = kind;
+    this.csi = commandSetOf(kind);
     this.block_size = channel.block_size;
     this.flushes = channel.supports(IoType.FLUSH);
     this.compares = channel.supports(IoType.COMPARE);
     this.zeroes = channel.supports(IoType.WRITE_ZEROES);
     this.unmaps = channel.supports(IoType.UNMAP);
-    this.writable = channel.supports(IoType.WRITE);
-    this.writes_at_once = channel.device.description.writes_at_once;
-    this.places_writes = channel.lendsPlaces;
+    this.verifies = channel.supports(IoType.READ);
+    this.copies = plain && channel.supports(IoType.COPY);
+    this.makes_uncorrectable = channel.supports(IoType.WRITE_UNCORRECTABLE);
+    this.fuses = plain && channel.supports(IoType.COMPARE_AND_WRITE);
+    this.acwu = description.acwu;
+    this.unmap_zeroes = this.unmaps && description.unmap_zeroes;
+    // What deallocated blocks have of protection information is not what Write Zeroes is to write.
+    this.zeroes_deallocate = plain && this.unmap_zeroes;
+    this.writable = channel.supports(kind === NamespaceKind.KEY_VALUE ? IoType.KV_STORE : IoType.WRITE);
+    // Other data may have to wait: for a zone, for what they are to be joined with.
+    this.writes_at_once = plain && description.writes_at_once;
+    this.places_writes = plain && channel.lendsPlaces;
+    this.append_bytes = kind === NamespaceKind.ZONED ? appendBytes(description) : 0;
+    this.protection = kind === NamespaceKind.PROTECTED ? new Protection(channel) : null;
     this.snapshot = snapshot;
+  }
+
+  /** Gives back what it holds. Nothing may be in flight. */
+  close(): void {
+    this.protection?.close();
+    this.channel.put();
   }
 }
 
@@ -103,7 +145,7 @@ export class SubsystemView {
     for (const [nsid, old] of before) {
       const now = after.get(nsid);
       if (now !== undefined && now.bdev.id === old.bdev.id) continue;
-      this.namespaces[nsid]!.channel.put();
+      this.namespaces[nsid]!.close();
       this.namespaces[nsid] = null;
       changed.push(nsid);
     }

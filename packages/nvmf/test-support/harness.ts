@@ -1,4 +1,4 @@
-import { BdevRegistry, bdevReactorEntry } from '@spdk-ts/bdev';
+import { BdevRegistry, type BdevSpec, bdevReactorEntry } from '@spdk-ts/bdev';
 import { ManualClock, TICKS_PER_MS } from '@spdk-ts/env';
 import { setLogWriter } from '@spdk-ts/log';
 import { encodeCc } from '@spdk-ts/nvme-spec';
@@ -60,11 +60,17 @@ export class Harness {
   }
 
   /** A memory bdev; its bytes. */
-  async bdev(name: string, uuid?: string, num_blocks = BLOCKS, io_types = ALL_TYPES): Promise<Uint8Array> {
+  async bdev(
+    name: string,
+    uuid?: string,
+    num_blocks = BLOCKS,
+    io_types = ALL_TYPES,
+    more: Partial<BdevSpec> = {},
+  ): Promise<Uint8Array> {
     const memory = new SharedArrayBuffer(num_blocks * 512);
     const context = { region: this.host.allocateRegionId(), memory };
     const spec = { name, product_name: 'Memory', block_size: 512, num_blocks, io_types, context };
-    await this.done(this.bdevs.register('memory', { ...spec, uuid, reads_in_place: true }));
+    await this.done(this.bdevs.register('memory', { ...spec, uuid, reads_in_place: true, ...more }));
     return new Uint8Array(memory);
   }
 

@@ -32,12 +32,14 @@ export const control = {
   /** I/O of this type ends with this status. */
   failType: -1,
   failStatus: 0,
+  /** ... if it begins at this block; -1: at any. */
+  failAt: -1,
   held: [] as BdevIo[],
   seen: [] as { type: number; fua: boolean; offset_blocks: number; num_blocks: number }[],
 };
 
 export function resetControl(): void {
-  Object.assign(control, { hold: false, failType: -1, failStatus: 0, held: [], seen: [] });
+  Object.assign(control, { hold: false, failType: -1, failStatus: 0, failAt: -1, held: [], seen: [] });
 }
 
 /** Lets the I/O that is held back go on. */
@@ -58,7 +60,7 @@ export const memoryBdevPlugin: ReactorPlugin = {
       const memory = regions.bytes(context.region);
       const at = io.offset_blocks * block_size;
       const length = io.num_blocks * block_size;
-      if (io.type === control.failType) {
+      if (io.type === control.failType && (control.failAt < 0 || control.failAt === io.offset_blocks)) {
         io.complete(control.failStatus);
         return;
       }

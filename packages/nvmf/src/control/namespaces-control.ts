@@ -1,4 +1,10 @@
-import { type BdevDescriptor, BdevError, type BdevEvent, type BdevRegistry } from '@spdk-ts/bdev';
+import {
+  type BdevDescription,
+  type BdevDescriptor,
+  BdevError,
+  type BdevEvent,
+  type BdevRegistry,
+} from '@spdk-ts/bdev';
 import { isZeroId, parseEui64, parseNguid } from '@spdk-ts/nvme-spec';
 import { invalidParams } from '@spdk-ts/rpc';
 import type { NamespaceRecord, Subsystem } from './subsystem.ts';
@@ -59,17 +65,10 @@ export function openNamespace(
   const hide_metadata = params.hide_metadata ?? false;
   const descriptor = openBdev(bdevs, params.bdev_name, hide_metadata, (event) => onEvent(nsid, event));
   const { description } = descriptor;
-  if (description.kv !== null) {
+  const trouble = unfit(description);
+  if (trouble !== null) {
     void descriptor.close();
-    refuse('bdev_name', `${params.bdev_name} is a key-value bdev: only bdevs with blocks can be namespaces`);
-  }
-  if (description.md_size > 0) {
-    void descriptor.close();
-    refuse(
-      'bdev_name',
-      `${params.bdev_name} has metadata of ${description.md_size} bytes a block, which hosts cannot be shown yet; ` +
-        'set hide_metadata',
-    );
+    refuse('bdev_name', `${params.bdev_name} ${trouble}`);
   }
   const uuid = params.uuid ?? description.uuid;
   return {
@@ -80,6 +79,18 @@ export function openNamespace(
     no_auto_visible: params.no_auto_visible ?? false,
     ptpl_file: params.ptpl_file,
   };
+}
+
+/** Why hosts over fabrics cannot use a bdev, or null. */
+function unfit({ md_size, md_interleave, zoned }: BdevDescription): string | null {
+  if (md_size > 0 && !md_interleave)
+    return (
+      `has metadata of ${md_size} bytes apart from each block, and over fabrics they are part of it; create the bdev with ` +
+      'md_interleave, or set hide_metadata'
+    );
+  return md_size > 0 && zoned
+    ? `has zones, and metadata of ${md_size} bytes a block, which are not served together; set hide_metadata`
+    : null;
 }
 
 function openBdev(
