@@ -47,6 +47,25 @@ block_device() {
 has_block_device() { block_device "$@" >/dev/null 2>&1; }
 lacks_block_device() { ! has_block_device "$@"; }
 
+# generic_device NQN NSID: prints the character device of a namespace, also of one that is no disk; waits for it.
+generic_device() {
+  wait_for 10 find_generic "$@" >&2 || return
+  find_generic "$@"
+}
+find_generic() {
+  local d
+  for d in /sys/block/nvme*; do
+    [[ ${d##*/} =~ ^nvme[0-9]+n[0-9]+$ ]] || continue
+    [ "$(cat "$d/nsid" 2>/dev/null)" = "$2" ] || continue
+    [ "$(cat "$d/device/subsysnqn" 2>/dev/null)" = "$1" ] || continue
+    d=/dev/ng${d##*/nvme}
+    [ -c "$d" ] || continue
+    echo "$d"
+    return
+  done
+  return 1
+}
+
 # controller NQN: prints the sysfs folder of the (first) controller of a subsystem.
 controller() {
   local c
