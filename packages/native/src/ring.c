@@ -17,8 +17,15 @@
 #define IORING_SETUP_DEFER_TASKRUN (1U << 13)
 #endif
 
-// Flags 0 to 9 (IOPOLL … TASKRUN_FLAG), and these two. Others change what is mapped where.
-#define SETUP_ALLOWED (0x3ffU | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
+#ifndef IORING_SETUP_SQE128
+#define IORING_SETUP_SQE128 (1U << 10)
+#endif
+#ifndef IORING_SETUP_CQE32
+#define IORING_SETUP_CQE32 (1U << 11)
+#endif
+
+// Flags 0 to 11 (IOPOLL … CQE32), and these two. Others change what is mapped where.
+#define SETUP_ALLOWED (0xfffU | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
 
 struct piece {
   void *address;
@@ -47,7 +54,7 @@ static bool map_piece(napi_env env, napi_value object, const char *name, int fd,
   return buffer != NULL && napi_set_named_property(env, object, name, buffer) == napi_ok;
 }
 
-// ringSetup(entries, cqEntries, flags): {fd, features, rings, sqes, and the offsets of the fields in `rings`}.
+// ringSetup(entries, cqEntries, flags): entries have 128 bytes with SQE128, completions 32 with CQE32: {fd, features, rings, sqes, and the offsets of the fields in `rings`}.
 static napi_value ring_setup(napi_env env, napi_callback_info info) {
   struct call call;
   int64_t entries, cq_entries, flags;
@@ -67,10 +74,12 @@ static napi_value ring_setup(napi_env env, napi_callback_info info) {
     return throw_errno(env, "io_uring_setup: the kernel is older than 5.11", ENOSYS);
   }
   size_t sq = params.sq_off.array + params.sq_entries * sizeof(uint32_t);
-  size_t cq = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
+  size_t cqe = (params.flags & IORING_SETUP_CQE32) ? 32 : sizeof(struct io_uring_cqe);
+  size_t sqe = (params.flags & IORING_SETUP_SQE128) ? 128 : 64;
+  size_t cq = params.cq_off.cqes + params.cq_entries * cqe;
   if (napi_create_object(env, &result) != napi_ok ||
       !map_piece(env, result, "rings", fd, IORING_OFF_SQ_RING, sq > cq ? sq : cq) ||
-      !map_piece(env, result, "sqes", fd, IORING_OFF_SQES, params.sq_entries * sizeof(struct io_uring_sqe))) {
+      !map_piece(env, result, "sqes", fd, IORING_OFF_SQES, params.sq_entries * sqe)) {
     close(fd);
     return NULL;
   }

@@ -57,6 +57,25 @@ describe.skipIf(native === null)('a ring', () => {
     expect(told.size).toBe(5000);
   });
 
+  it.each([
+    ['this kernel', (): Native => native!],
+    ['a busy kernel', busyKernel],
+  ])('does so with entries and completions of twice the size: %s', (_, addon) => {
+    const uring = new Uring(addon(), () => {}, null, { entries: 4, cq_entries: 8, wide: true });
+    const told: number[][] = [];
+    const handler = uring.addHandler({
+      uringComplete: (tag, result) => void told.push([tag, result]),
+    });
+    for (let tag = 0; tag < 500; tag++) {
+      const at = uring.prepare(UringOp.NOP, -1, 0, 0, handler, tag);
+      // Whatever is in the second half is no entry.
+      for (let word = 16; word < 32; word++) uring.words[at + word] = 0xffff_ffff;
+    }
+    drain(uring);
+    expect(told).toEqual(Array.from({ length: 500 }, (_, i) => [i, 0]));
+    expect(uring.words.length).toBe(4 * 32);
+  });
+
   it('is refused where the completion queue would be the smaller one', () => {
     expect(() => ring(64, 8)).toThrow(/io_uring_setup/);
   });

@@ -22,6 +22,7 @@ export const UringOp = {
   WRITE: 23,
   SEND: 26,
   RECV: 27,
+  URING_CMD: 46,
 } as const;
 
 /** Set in the opcode given to {@link Uring.prepare}: the descriptor is a place in the table of registered files. */
@@ -29,6 +30,8 @@ export const FIXED_FILE = 1 << 8;
 
 const SETUP_IOPOLL = 1;
 const SETUP_TASKRUN_FLAG = 1 << 9;
+const SETUP_SQE128 = 1 << 10;
+const SETUP_CQE32 = 1 << 11;
 const SETUP_SINGLE_ISSUER = 1 << 12;
 const SETUP_DEFER_TASKRUN = 1 << 13;
 const SETUP_COOP_TASKRUN = 1 << 8;
@@ -44,8 +47,11 @@ const EBUSY = -16;
 const EAGAIN = -11;
 const EINTR = -4;
 const ETIME = -62;
-const SQE_WORDS = 16;
-const CQE_WORDS = 4;
+/** Words of an entry and of a completion, as powers of two; those of a wide ring are twice as long. */
+const SQE_SHIFT = 4;
+const CQE_SHIFT = 2;
+/** Numbers of a stashed completion. */
+const STASHED = 6;
 
 /** Who is told of a completion. */
 export interface UringHandler {
@@ -61,6 +67,11 @@ export interface UringOptions {
   readonly cq_entries: number;
   /** Completions are looked for in the device (IORING_SETUP_IOPOLL): only for direct reads and writes, and no sleep. */
   readonly polled?: boolean;
+  /**
+   * Entries of 128 bytes, and completions of 32 (SQE128, CQE32): what device passthrough takes. The second half of an
+   * entry is whoever prepares it to fill.
+   */
+  readonly wide?: boolean;
 }
 /** What the kernel takes (IORING_MAX_ENTRIES, IORING_MAX_CQ_ENTRIES). */
 export const uringLimits = { entries: 32_768, cq_entries: 65_536 } as const;
@@ -88,8 +99,13 @@ export class Uring {
   readonly cqEntries: number;
   /** Calls of io_uring_enter, for statistics. */
   enters = 0;
+  /** Of a completion of a wide ring: its second result, while its handler is called. */
+  extraLow = 0;
+  extraHigh = 0;
   private readonly native: Native;
   private readonly fd: number;
+  private readonly sqeShift: number;
+  private readonly cqeShift: number;
   private readonly polled: boolean;
   private readonly rings: Uint32Array;
   private readonly results: Int32Array;
@@ -107,7 +123,7 @@ export class Uring {
   private completed = 0;
   private readonly handlers: UringHandler[] = [];
   private readonly freeHandlers: number[] = [];
-  /** Completions that had to leave the ring before anybody could be told: tag, handler, result and flags of each. */
+  /** Completions that had to leave the ring before anybody could be told: tag, handler, result, flags, second result of each. */
   private readonly stashed: number[] = [];
 
   /**
@@ -122,9 +138,10 @@ export class Uring {
   ) {
     this.native = native;
     this.memory = memory;
-    const polled = options.polled ? SETUP_IOPOLL : 0;
-    const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG | polled;
-    const plain = SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | polled;
+    const wide = options.wide ? SETUP_SQE128 | SETUP_CQE32 : 0;
+    const kind = (options.polled ? SETUP_IOPOLL : 0) | wide;
+    const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG | kind;
+    const plain = SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | kind;
     let ring: ReturnType<Native['ringSetup']>;
     let deferred = true;
     try {
@@ -139,6 +156,8 @@ export class Uring {
     this.cqEntries = ring.cqEntries;
     this.fd = ring.fd;
     this.polled = options.polled ?? false;
+    this.sqeShift = SQE_SHIFT + Number(wide !== 0);
+    this.cqeShift = CQE_SHIFT + Number(wide !== 0);
     this.words = new Uint32Array(ring.sqes);
     this.rings = new Uint32Array(ring.rings);
     this.results = new Int32Array(ring.rings);
@@ -188,7 +207,7 @@ export class Uring {
    */
   prepare(opcode: number, fd: number, address: number, length: number, handler: number, tag: number): number {
     if (this.tail - this.submitted > this.mask) this.submit();
-    const at = (this.tail & this.mask) * SQE_WORDS;
+    const at = (this.tail & this.mask) << this.sqeShift;
     const words = this.words;
     words[at] = opcode;
     words[at + 1] = fd;
@@ -248,11 +267,13 @@ export class Uring {
    * handler may be the one that is preparing an entry, and would be called from within itself.
    */
   private stash(): void {
-    const { rings, results, cqMask, cqes } = this;
+    const { rings, results, cqMask, cqes, cqeShift } = this;
+    const wide = cqeShift > CQE_SHIFT;
     let head = rings[this.cqHead]!;
     while (head !== rings[this.cqTail]!) {
-      const at = cqes + (head & cqMask) * CQE_WORDS;
+      const at = cqes + ((head & cqMask) << cqeShift);
       this.stashed.push(rings[at]!, rings[at + 1]!, results[at + 2]!, rings[at + 3]!);
+      this.stashed.push(wide ? rings[at + 4]! : 0, wide ? rings[at + 5]! : 0);
       head = (head + 1) >>> 0;
     }
     rings[this.cqHead] = head;
@@ -275,17 +296,21 @@ export class Uring {
 
   /** Tells of everything that has completed, in order: what was stashed meanwhile is older than what the ring holds. */
   private reap(): number {
-    const { rings, results, cqMask, cqes } = this;
+    const { rings, results, cqMask, cqes, cqeShift } = this;
     let count = 0;
     for (;;) {
       if (this.stashed.length > 0) count += this.tellStashed();
       const head = rings[this.cqHead]!;
       if (head === rings[this.cqTail]!) break;
-      const at = cqes + (head & cqMask) * CQE_WORDS;
+      const at = cqes + ((head & cqMask) << cqeShift);
       const tag = rings[at]!;
       const handler = rings[at + 1]!;
       const result = results[at + 2]!;
       const flags = rings[at + 3]!;
+      if (cqeShift > CQE_SHIFT) {
+        this.extraLow = rings[at + 4]!;
+        this.extraHigh = rings[at + 5]!;
+      }
       rings[this.cqHead] = head + 1;
       this.handlers[handler]!.uringComplete(tag, result, flags);
       count++;
@@ -297,10 +322,13 @@ export class Uring {
   private tellStashed(): number {
     const { stashed } = this;
     let i = 0;
-    for (; i < stashed.length; i += 4)
+    for (; i < stashed.length; i += STASHED) {
+      this.extraLow = stashed[i + 4]!;
+      this.extraHigh = stashed[i + 5]!;
       this.handlers[stashed[i + 1]!]!.uringComplete(stashed[i]!, stashed[i + 2]!, stashed[i + 3]!);
+    }
     stashed.length = 0;
-    return i / 4;
+    return i / STASHED;
   }
 
   private setEvents(on: boolean): void {
