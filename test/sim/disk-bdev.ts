@@ -61,6 +61,7 @@ export class DiskBdev {
       flushFailed: new SharedArrayBuffer(4),
       noHoles: new SharedArrayBuffer(4),
       noZeroRange: new SharedArrayBuffer(4),
+      zones: null,
     };
     const { READ, WRITE, FLUSH, RESET, ABORT, WRITE_ZEROES, UNMAP } = IoType;
     return {

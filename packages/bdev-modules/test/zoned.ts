@@ -1,4 +1,8 @@
-/** For tests of zoned bdevs: zone I/O, one at a time, and a byte model of zones that random I/O is held to. */
+/**
+ * For tests of zoned bdevs: zone I/O, one at a time, and a byte model of zones that random I/O is held to. Also for programs
+ * that no test runner runs.
+ */
+import { deepStrictEqual as same } from 'node:assert/strict';
 import {
   type BdevChannel,
   type BdevIo,
@@ -14,7 +18,6 @@ import {
 import type { Reactor, WorkerHost } from '@spdk-ts/reactor';
 import { ZoneAction, ZoneState } from '@spdk-ts/zones';
 import fc from 'fast-check';
-import { expect } from 'vitest';
 
 export interface Ended {
   readonly status: number;
@@ -102,7 +105,10 @@ export class ZoneUser {
     if (status !== 0) return [status];
     return Array.from({ length: blocks }, (_, i) => {
       const block = this.scratch.subarray(i * this.block_size, (i + 1) * this.block_size);
-      expect(block.every((byte) => byte === block[0])).toBe(true);
+      same(
+        block.every((byte) => byte === block[0]),
+        true,
+      );
       return block[0]!;
     });
   }
@@ -121,7 +127,7 @@ export class ZoneUser {
     const { zone_size } = this.channel.device.description;
     const count = num_zones ?? this.channel.num_blocks / zone_size;
     const report = new ZoneReport(count);
-    expect(await this.status((owner) => getZoneInfo(this.channel, zone_id, count, report, owner))).toBe(0);
+    same(await this.status((owner) => getZoneInfo(this.channel, zone_id, count, report, owner)), 0);
     return Array.from({ length: report.count }, (_, at) => report.get(at));
   }
   async states(): Promise<number[]> {
@@ -149,7 +155,7 @@ export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, n
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (list) => {
-      expect(await user.manageAll(ZoneAction.RESET)).toBe(0);
+      same(await user.manageAll(ZoneAction.RESET), 0);
       model.fill(0);
       const pointers = new Array<number>(num_zones).fill(0);
       const full = new Array<boolean>(num_zones).fill(false);
@@ -161,38 +167,42 @@ export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, n
           // What no zone is asked about: the bdev ends before the write does.
           const beyond = what === 'write' && start + pointer + blocks > channel.num_blocks;
           const expected = beyond ? -22 : full[zone] ? 0xb9 : pointer + blocks > zone_capacity ? 0xb8 : 0;
-          if (what === 'write') expect(await user.write(start + pointer, values)).toBe(expected);
+          if (what === 'write') same(await user.write(start + pointer, values), expected);
           else {
             const [status, location] = await user.append(start, values);
-            expect(status).toBe(expected);
-            if (status === 0) expect(location).toBe(start + pointer);
+            same(status, expected);
+            if (status === 0) same(location, start + pointer);
           }
           if (expected !== 0) continue;
           model.set(values, start + pointer);
           pointers[zone] = pointer + blocks;
           full[zone] = pointers[zone] === zone_capacity;
         } else if (what === 'reset') {
-          expect(await user.manage(start, ZoneAction.RESET)).toBe(0);
+          same(await user.manage(start, ZoneAction.RESET), 0);
           model.fill(0, start, start + zone_size);
           pointers[zone] = 0;
           full[zone] = false;
         } else if (what === 'finish') {
-          expect(await user.manage(start, ZoneAction.FINISH)).toBe(0);
+          same(await user.manage(start, ZoneAction.FINISH), 0);
           full[zone] = true;
-        } else if (what === 'flush') expect(await user.flush()).toBe(0);
+        } else if (what === 'flush') same(await user.flush(), 0);
         else {
           const count = Math.min(blocks, channel.num_blocks - at);
-          expect(await user.read(at, count)).toEqual([...model.subarray(at, at + count)]);
+          same(await user.read(at, count), [...model.subarray(at, at + count)]);
         }
       }
       const states = await user.report();
-      expect(states.map(({ state }) => state === ZoneState.FULL)).toEqual(full);
-      expect(states.map(({ write_pointer, zone_id }) => write_pointer - zone_id)).toEqual(
+      same(
+        states.map(({ state }) => state === ZoneState.FULL),
+        full,
+      );
+      same(
+        states.map(({ write_pointer, zone_id }) => write_pointer - zone_id),
         pointers.map((pointer, zone) => (full[zone] ? zone_capacity : pointer)),
       );
       for (let at = 0; at < channel.num_blocks; at += 16) {
         const count = Math.min(16, channel.num_blocks - at);
-        expect(await user.read(at, count)).toEqual([...model.subarray(at, at + count)]);
+        same(await user.read(at, count), [...model.subarray(at, at + count)]);
       }
     }),
     { numRuns },
@@ -211,11 +221,14 @@ export async function expectFilledByTwo(
 ): Promise<void> {
   const got = (await host.broadcast('driver', 'appendAll', { id, zone_id, depth: 8 })) as number[][];
   const blocks = got.flat().sort((a, b) => a - b);
-  expect(blocks).toEqual(Array.from({ length: zone_capacity }, (_, i) => zone_id + i));
+  same(
+    blocks,
+    Array.from({ length: zone_capacity }, (_, i) => zone_id + i),
+  );
   for (const [index, places] of got.entries())
     for (const at of [places[0], places.at(-1)])
       if (at !== undefined)
-        expect(await host.call(1 - index, 'driver', 'read', { id, at })).toEqual({
+        same(await host.call(1 - index, 'driver', 'read', { id, at }), {
           status: IoStatus.SUCCESS,
           values: [index + 1],
         });

@@ -1,3 +1,5 @@
+import type { FileZones } from './kernel-zones.ts';
+
 /** What every reactor needs to work on a file. The descriptor is open in the whole process. */
 export interface FileContext {
   /** As an absolute path, for saving and for messages. */
@@ -14,6 +16,8 @@ export interface FileContext {
   readonly flushFailed: SharedArrayBuffer;
   /** One Int32: not 0 once holes turned out to be impossible in this file. */
   readonly noHoles: SharedArrayBuffer;
+  /** Of a zoned block device, else null. */
+  readonly zones: FileZones | null;
   /** One Int32: not 0 once the file system turned out to have no way to zero a range. */
   readonly noZeroRange: SharedArrayBuffer;
 }

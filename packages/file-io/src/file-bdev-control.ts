@@ -11,7 +11,9 @@ import {
 } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
 import type { FileContext } from './context.ts';
+import type { FileZones } from './kernel-zones.ts';
 import { closeFile, measureFile, type OpenedFile, openFile } from './node-open-file.ts';
+import { zonesOfFile } from './zoned-control.ts';
 
 const READ_TYPES = ioTypeMask(IoType.READ, IoType.FLUSH, IoType.RESET, IoType.ABORT);
 const WRITE_TYPES = ioTypeMask(IoType.WRITE);
@@ -20,11 +22,13 @@ const HOLES = ioTypeMask(IoType.UNMAP);
 
 /** A bdev on a file, as a module wants it. */
 export interface FileBdevOptions {
-  readonly module: 'aio' | 'file' | 'uring';
+  readonly module: 'aio' | 'file' | 'uring' | 'xnvme';
   readonly product_name: string;
   readonly name: string;
   readonly filename: string;
   readonly block_size?: number | undefined;
+  /** The block size of a regular file, if none is given. */
+  readonly regular_block_size?: number;
   readonly size?: number | undefined;
   readonly readonly: boolean;
   readonly direct: boolean;
@@ -33,17 +37,26 @@ export interface FileBdevOptions {
   readonly uuid?: string | undefined;
   /** The module makes holes itself, and zeroes ranges; else the layer writes zeroes for it. */
   readonly ranges: boolean;
+  /** It knows zones; else a zoned block device is refused. */
+  readonly zoned?: boolean;
   /** What else the module's reactor half needs. */
   readonly more?: Readonly<Record<string, unknown>>;
 }
 
-function makeContext({ filename, fd, blockDevice, direct }: OpenedFile, readonly: boolean): FileContext {
+function makeContext(file: OpenedFile, readonly: boolean, zones: FileZones | null): FileContext {
+  const { filename, fd, blockDevice, direct } = file;
   return {
-    ...{ filename, fd, readonly, blockDevice, direct },
+    ...{ filename, fd, readonly, blockDevice, direct, zones },
     flushFailed: new SharedArrayBuffer(4),
     noHoles: new SharedArrayBuffer(4),
     noZeroRange: new SharedArrayBuffer(4),
   };
+}
+
+/** A device's physical block, where it is more than a block of the bdev. */
+function physicalBlock({ device, block_size }: OpenedFile): { physical_block_size?: number } {
+  const bytes = device?.physical_block_size ?? 0;
+  return bytes > block_size ? { physical_block_size: bytes } : {};
 }
 
 /**
@@ -73,6 +86,7 @@ export async function createFileBdev(
   }
   const written = readonly ? 0 : WRITE_TYPES | (ranges ? ZEROES : 0) | (ranges && file.discards ? HOLES : 0);
   try {
+    const zoned = zonesOfFile(file, options.zoned ?? false);
     return await bdevs.register(module, {
       // The same file keeps its identity over restarts: a host's namespace is found again.
       ...{ name, uuid: options.uuid ?? uuidOf(`file:${file.realpath}`), block_size: file.block_size },
@@ -80,7 +94,9 @@ export async function createFileBdev(
       required_alignment: Math.log2(file.alignment),
       // Holes read as zeroes; what a block device makes of a discard is its own affair.
       unmap_zeroes: !file.blockDevice,
-      context: { ...makeContext(file, readonly), ...options.more },
+      ...physicalBlock(file),
+      ...zoned?.spec,
+      context: { ...makeContext(file, readonly, zoned?.zones ?? null), ...options.more },
     });
   } catch (error) {
     closeFile(file.fd, readonly);

@@ -64,6 +64,7 @@ class Bed {
       flushFailed: new SharedArrayBuffer(4),
       noHoles: new SharedArrayBuffer(4),
       noZeroRange: new SharedArrayBuffer(4),
+      zones: null,
     };
     const description = { name: 'D', block_size: 512, context: this.context } as unknown as BdevDescription;
     this.channel = new FileChannel(description, new Logger('bdev_file'), (owner) => {

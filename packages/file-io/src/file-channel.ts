@@ -24,6 +24,7 @@ const ECANCELED = -125;
 
 /** NVMe status codes (media errors are type 2) that tell a host more than "it failed". */
 const GENERIC = 0;
+const COMMAND_SPECIFIC = 1;
 const CAPACITY_EXCEEDED = 0x81;
 const MEDIA = 2;
 const WRITE_FAULT = 0x80;
@@ -39,14 +40,14 @@ function explain(errno: number): string {
  * back to writing zeroes where files cannot have holes, and says what the system's errors mean.
  */
 export class FileChannel implements ModuleChannel, EngineOwner {
-  private readonly description: BdevDescription;
-  private readonly context: FileContext;
+  protected readonly description: BdevDescription;
+  protected readonly context: FileContext;
   private readonly block_size: number;
   private readonly engine: FileEngine;
   private readonly flushFailed: Int32Array;
   private readonly noHoles: Int32Array;
   private readonly noZeroRange: Int32Array;
-  private readonly log: Logger;
+  protected readonly log: Logger;
   private logged = 0;
   private readonly operations: FileOperation[] = [];
   private readonly unused: FileOperation[] = [];
@@ -213,6 +214,11 @@ export class FileChannel implements ModuleChannel, EngineOwner {
       this.request(operation);
       return;
     }
+    const zone_status = this.zoneStatus(errno);
+    if (zone_status !== 0) {
+      this.end(operation, IoStatus.NVME_ERROR, COMMAND_SPECIFIC, zone_status);
+      return;
+    }
     const wrote_through = this.engine.writesThrough && io.fua && io.type === IoType.WRITE && errno === EIO;
     const synced = phase === Phase.SYNC || wrote_through;
     if (synced && Atomics.exchange(this.flushFailed, 0, 1) === 0)
@@ -257,7 +263,17 @@ export class FileChannel implements ModuleChannel, EngineOwner {
     this.unused.push(operation);
     io.sct = sct;
     io.sc = sc;
+    this.complete(io, status);
+  }
+
+  /** For channels of zoned devices: an I/O has ended. */
+  protected complete(io: BdevIo, status: number): void {
     io.complete(status);
+  }
+
+  /** For channels of zoned devices: the command specific status that an errno means there, or 0. */
+  protected zoneStatus(_errno: number): number {
+    return 0;
   }
 
   /** What is aborted ends when the kernel lets go of it, and then ABORTED, even if it was done. */

@@ -1,3 +1,4 @@
+export { type AioFileContext, aioUnavailable } from './aio-context.ts';
 export type { FileContext } from './context.ts';
 export {
   type EngineFactory,
@@ -16,8 +17,14 @@ export {
   rescanFileBdev,
 } from './file-bdev-control.ts';
 export { FileChannel } from './file-channel.ts';
-export { fileInstance } from './instance.ts';
+export { aioInstance, fileInstance } from './instance.ts';
 export { KernelIoVec } from './kernel-iovec.ts';
-export { setFileBytes } from './node-open-file.ts';
+export { type FileZones, unknownPointers } from './kernel-zones.ts';
+export { NodeEngine } from './node-engine.ts';
+export { fileError, notPolled, setFileBytes } from './node-open-file.ts';
 export { FileOperation, Phase } from './operation.ts';
+export { ringUnavailable } from './ring-control.ts';
 export { RingEngine } from './ring-engine.ts';
+export { type SideRingKind, sideRing } from './side-ring.ts';
+export { ZoneOrder } from './zone-order.ts';
+export { ZonedFileChannel } from './zoned-file-channel.ts';

@@ -2,11 +2,15 @@ import { type BdevDescription, type BdevInstance, getBdevService, type ModuleCha
 import type { Logger } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
 import type { Reactor, Thread } from '@spdk-ts/reactor';
+import type { AioFileContext } from './aio-context.ts';
+import { AioEngine } from './aio-engine.ts';
 import type { FileContext } from './context.ts';
+import type { EngineFactory } from './engine.ts';
 import { FileChannel } from './file-channel.ts';
 import { NodeEngine } from './node-engine.ts';
-import { polledRing } from './polled-ring.ts';
 import { RingEngine, type RingFile } from './ring-engine.ts';
+import { polledRing } from './side-ring.ts';
+import { ZonedFileChannel } from './zoned-file-channel.ts';
 
 /** A file on a reactor with a ring. */
 class RingInstance implements BdevInstance {
@@ -32,7 +36,11 @@ class RingInstance implements BdevInstance {
     const { polled } = this.file;
     const poller = polled === null ? null : thread.registerPoller('bdev_uring_poll', () => polled.enter());
     const done = (): void => poller?.unregister();
-    return new FileChannel(this.description, this.log, (owner) => new RingEngine(this.file, owner), done);
+    const engine: EngineFactory = (owner) => new RingEngine(this.file, owner);
+    const { description, log } = this;
+    const { zones } = description.context as FileContext;
+    if (zones === null) return new FileChannel(description, log, engine, done);
+    return new ZonedFileChannel(description, zones, native!, thread, log, engine, done);
   }
 
   destroy(): void {
@@ -60,5 +68,14 @@ export function fileInstance(
         log,
         (owner) => new NodeEngine(fd, thread, getBdevService(reactor).zeroRegion, owner),
       ),
+  };
+}
+
+/** A file's instance over kernel AIO, for a description whose context is an {@link AioFileContext}. */
+export function aioInstance(description: BdevDescription, log: Logger): BdevInstance {
+  const context = description.context as AioFileContext;
+  return {
+    createChannel: (thread: Thread) =>
+      new FileChannel(description, log, (owner) => new AioEngine(context, thread, owner)),
   };
 }

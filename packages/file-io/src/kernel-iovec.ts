@@ -42,4 +42,20 @@ export class KernelIoVec {
     }
     return pieces;
   }
+
+  /** Ends a list of so many pieces after `bytes` bytes, which it has at least. Returns how many pieces are left. */
+  cut(pieces: number, bytes: number): number {
+    const { words } = this;
+    let left = bytes;
+    for (let piece = 0; piece < pieces; piece++) {
+      const at = piece * PIECE_WORDS + 2;
+      if (words[at]! < left) {
+        left -= words[at]!;
+        continue;
+      }
+      words[at] = left;
+      return piece + 1;
+    }
+    return pieces;
+  }
 }

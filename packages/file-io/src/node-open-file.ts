@@ -7,11 +7,22 @@ import {
   readFileSync,
   realpathSync,
   type Stats,
+  statSync,
 } from 'node:fs';
 import { resolve } from 'node:path';
 import { BdevError, Errno } from '@spdk-ts/bdev';
 import { native } from '@spdk-ts/native';
 import { tryDirect } from './node-direct.ts';
+
+/** What the kernel tells of a block device. */
+export interface BlockDeviceFacts {
+  /** Bytes. */
+  readonly physical_block_size: number;
+  /** It has zones that are written from their start on (host-managed). 0: any number may be open, or active. */
+  readonly zoned: boolean;
+  readonly max_open_zones: number;
+  readonly max_active_zones: number;
+}
 
 export interface OpenedFile {
   readonly fd: number;
@@ -22,6 +33,8 @@ export interface OpenedFile {
   readonly bytes: number;
   readonly block_size: number;
   readonly blockDevice: boolean;
+  /** Null for a regular file. */
+  readonly device: BlockDeviceFacts | null;
   /** Ranges can be given back: files have holes (with the addon), devices discard. */
   readonly discards: boolean;
   /** Opened with O_DIRECT; if that was asked for and is not so, `notDirect` says why. */
@@ -35,6 +48,8 @@ export interface OpenFileOptions {
   readonly filename: string;
   /** Bytes; without it, that of the block device. A regular file needs it. */
   readonly block_size?: number | undefined;
+  /** That of a regular file, if none is given. */
+  readonly regular_block_size?: number;
   /** Bytes that the file is to have at least; it is created if need be. */
   readonly size?: number | undefined;
   readonly readonly: boolean;
@@ -79,8 +94,8 @@ function openIt({ filename, size, readonly }: OpenFileOptions): number {
   }
 }
 
-/** A number that the kernel tells of a block device in sysfs: node:fs cannot ask the device. */
-function deviceNumber(filename: string, { rdev }: Stats, name: string): number {
+/** What the kernel tells of a block device in sysfs: node:fs cannot ask the device. */
+function deviceFact(filename: string, { rdev }: Pick<Stats, 'rdev'>, name: string): string {
   const major = Math.floor(rdev / 256) & 0xfff;
   const minor = (rdev & 0xff) | ((Math.floor(rdev / 0x100000) & 0xfff) << 8);
   const folder = `/sys/dev/block/${major}:${minor}`;
@@ -88,12 +103,37 @@ function deviceNumber(filename: string, { rdev }: Stats, name: string): number {
     // A partition has the queue of its disk.
     const queue = name.startsWith('queue/') ? `${folder}/../${name}` : `${folder}/${name}`;
     try {
-      return Number(readFileSync(`${folder}/${name}`, 'utf8'));
+      return readFileSync(`${folder}/${name}`, 'utf8').trim();
     } catch {
-      return Number(readFileSync(queue, 'utf8'));
+      return readFileSync(queue, 'utf8').trim();
     }
   } catch (error) {
     throw fileError(error, filename, 'measured');
+  }
+}
+
+const deviceNumber = (filename: string, stats: Pick<Stats, 'rdev'>, name: string): number =>
+  Number(deviceFact(filename, stats, name));
+
+function blockDeviceFacts(filename: string, stats: Stats): BlockDeviceFacts {
+  const number = (name: string): number => deviceNumber(filename, stats, `queue/${name}`);
+  const zoned = deviceFact(filename, stats, 'queue/zoned') === 'host-managed';
+  return {
+    ...{ physical_block_size: number('physical_block_size'), zoned },
+    max_open_zones: zoned ? number('max_open_zones') : 0,
+    max_active_zones: zoned ? number('max_active_zones') : 0,
+  };
+}
+
+/** Why the device that a file is, or lies on, cannot be polled for completions; empty if it can. */
+export function notPolled(filename: string): string {
+  try {
+    const stats = statSync(filename);
+    const rdev = stats.isBlockDevice() ? stats.rdev : stats.dev;
+    if (deviceNumber(filename, { rdev }, 'queue/io_poll') > 0) return '';
+    return 'its device has no polled queues (an NVMe device needs the kernel parameter nvme.poll_queues)';
+  } catch {
+    return 'it lies on no block device that could be polled';
   }
 }
 
@@ -104,9 +144,11 @@ export function measureFile(fd: number, filename: string): number {
   return stats.isBlockDevice() ? deviceNumber(filename, stats, 'size') * 512 : stats.size;
 }
 
-function blockSize(filename: string, stats: Stats, { block_size, direct }: OpenFileOptions): number {
+function blockSize(filename: string, stats: Stats, options: OpenFileOptions): number {
+  const { block_size, direct } = options;
   if (!stats.isBlockDevice()) {
-    if (block_size !== undefined) return block_size;
+    const given = block_size ?? options.regular_block_size;
+    if (given !== undefined) return given;
     throw new BdevError(
       Errno.EINVAL,
       `block_size was not given, and filename "${filename}" is a regular file, which has none of its own; ` +
@@ -178,6 +220,7 @@ export function openFile(options: OpenFileOptions): OpenedFile {
     return {
       ...{ fd, filename, realpath: realpathSync(filename), bytes, block_size, blockDevice },
       ...{ discards: has_holes && native !== null, direct, notDirect: why, alignment },
+      device: blockDevice ? blockDeviceFacts(filename, stats) : null,
     };
   } catch (error) {
     closeSync(fd);

@@ -18,6 +18,7 @@ export const logFlags = [
   'bdev_malloc',
   'bdev_null',
   'bdev_uring',
+  'bdev_xnvme',
   'bdevperf',
   'nvmf',
   'nvmf_tcp',

@@ -127,6 +127,7 @@ NAPI_MODULE_INIT() {
   define_memory(env, exports);
   define_map(env, exports);
   define_ring(env, exports);
+  define_nvme(env, exports);
   define_watch(env, exports);
   define_net(env, exports);
   define_tcp_info(env, exports);
@@ -134,6 +135,7 @@ NAPI_MODULE_INIT() {
   define_probe(env, exports);
   define_crc32c(env, exports);
   define_guard_crc(env, exports);
+  define_zoned(env, exports);
   define_batch(env, exports);
   return exports;
 }

@@ -49,6 +49,7 @@ void define_aio(napi_env env, napi_value exports);
 void define_memory(napi_env env, napi_value exports);
 void define_map(napi_env env, napi_value exports);
 void define_ring(napi_env env, napi_value exports);
+void define_nvme(napi_env env, napi_value exports);
 void define_watch(napi_env env, napi_value exports);
 void define_net(napi_env env, napi_value exports);
 void define_probe(napi_env env, napi_value exports);
@@ -56,6 +57,7 @@ void define_tcp_info(napi_env env, napi_value exports);
 void define_unix(napi_env env, napi_value exports);
 void define_crc32c(napi_env env, napi_value exports);
 void define_guard_crc(napi_env env, napi_value exports);
+void define_zoned(napi_env env, napi_value exports);
 void define_batch(napi_env env, napi_value exports);
 
 // CRC32C (Castagnoli, RFC 3720): continues from `crc`, already inverted as the algorithm keeps it between blocks.

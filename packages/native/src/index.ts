@@ -118,6 +118,23 @@ export interface Native {
    */
   mapDescriptor(fd: number, offset: number, length: number): ArrayBuffer;
 
+  /** The NSID of an NVMe namespace's device, or a negative errno: ENOTTY for what is none. */
+  nvmeNamespace(fd: number): number;
+  /**
+   * Identify (CNS, CSI) of a namespace's or controller's device, into 4096 bytes: 0, the NVMe status that it ended with,
+   * or a negative errno. Blocks.
+   */
+  nvmeIdentify(fd: number, nsid: number, cns: number, csi: number, into: ArrayBufferView): number;
+
+  /**
+   * BLKREPORTZONE: zones of a zoned block device from the one that `sector` (512 bytes) is in, as many as there is room
+   * for: a header of 16 bytes, and 64 for each (struct blk_zone). Their number, or a negative errno. Blocks.
+   */
+  zoneReport(fd: number, sector: number, into: ArrayBufferView): number;
+  /** Closes (0), finishes (1), opens (2) or resets (3) the zones of a range of sectors: 0, or a negative errno. Blocks. */
+  zoneManage(fd: number, action: number, sector: number, sectors: number): number;
+
+  /** `flags`: IORING_SETUP_*. Entries have 128 bytes with SQE128, else 64; completions 32 with CQE32, else 16. */
   ringSetup(entries: number, cqEntries: number, flags: number): RingMemory;
   /** io_uring_enter: what it returns, or a negative errno. `timeout_ns` bounds the wait; -1: no bound. */
   ringEnter(fd: number, toSubmit: number, minComplete: number, flags: number, timeout_ns: number): number;

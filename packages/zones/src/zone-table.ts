@@ -189,7 +189,7 @@ export class ZoneTable {
   private actOnAll(action: number, first: number, end: number): number {
     const zones: number[] = [];
     for (let zone = first; zone < end; zone++) {
-      if (!selected(action, this.states[zone]!)) continue;
+      if (!isSelected(action, this.states[zone]!)) continue;
       if (this.held[zone] !== 0) return BUSY;
       zones.push(zone);
     }
@@ -427,7 +427,7 @@ function unwritable(state: number): number {
 }
 
 /** True if an action on all zones is for those in this state. */
-function selected(action: number, state: number): boolean {
+export function isSelected(action: number, state: number): boolean {
   switch (action) {
     case ZoneAction.OPEN:
       return state === ZoneState.CLOSED;

@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { aioUnavailable } from '@spdk-ts/file-io';
 import { describe, expect, it } from 'vitest';
 import { ModuleBed, uringUnavailable } from '../../test/bed.ts';
 import { directSuite } from '../../test/direct-suite.ts';
-import control, { aioUnavailable } from './index.ts';
+import control from './index.ts';
 import reactor from './reactor.ts';
 
 const unavailable = aioUnavailable();

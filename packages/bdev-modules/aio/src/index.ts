@@ -1,4 +1,3 @@
-import { getSystemErrorName } from 'node:util';
 import {
   type BdevControlPlugin,
   type BdevDescription,
@@ -7,8 +6,7 @@ import {
   type BdevRegistry,
   Errno,
 } from '@spdk-ts/bdev';
-import { closeFileBdev, createFileBdev, rescanFileBdev } from '@spdk-ts/file-io';
-import { native, nativeUnavailable } from '@spdk-ts/native';
+import { aioUnavailable, closeFileBdev, createFileBdev, rescanFileBdev } from '@spdk-ts/file-io';
 import type { AioContext } from './context.ts';
 import { methods } from './schema.ts';
 
@@ -22,19 +20,6 @@ interface CreateParams {
   readonly fallocate?: boolean;
   readonly uuid?: string;
   readonly nowait?: boolean;
-}
-
-/** Why there is no kernel AIO here; empty if there is. */
-export function aioUnavailable(): string {
-  if (native === null) return `needs the native addon, which is ${nativeUnavailable}`;
-  const error = native.probeAio();
-  if (error === 0) return '';
-  const reasons: Record<number, string> = {
-    1: 'forbidden, by seccomp or a security module',
-    11: "all of the system's requests are in use (raise sysctl fs.aio-max-nr)",
-    38: 'not in this kernel, or blocked by seccomp',
-  };
-  return `${reasons[error] ?? 'refused'}: io_setup: ${getSystemErrorName(-error)}`;
 }
 
 async function create(bdevs: BdevRegistry, params: CreateParams): Promise<BdevDescription> {

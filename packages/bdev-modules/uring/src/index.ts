@@ -6,7 +6,7 @@ import {
   type BdevRegistry,
   Errno,
 } from '@spdk-ts/bdev';
-import { closeFileBdev, createFileBdev, rescanFileBdev } from '@spdk-ts/file-io';
+import { closeFileBdev, createFileBdev, rescanFileBdev, ringUnavailable } from '@spdk-ts/file-io';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { UringContext } from './context.ts';
 import { methods } from './schema.ts';
@@ -22,19 +22,13 @@ interface CreateParams {
   readonly uuid?: string;
 }
 
-/** Why a reactor has no io_uring; empty if all have one. */
-async function uringUnavailable(host: ReactorHost): Promise<string> {
-  const reasons = (await host.broadcast('reactor', 'uringUnavailable')) as string[];
-  return reasons.find((reason) => reason !== '') ?? '';
-}
-
 async function create(
   host: ReactorHost,
   bdevs: BdevRegistry,
   params: CreateParams,
 ): Promise<BdevDescription> {
   const { name, filename, block_size, readonly = false, io_poll = false, uuid } = params;
-  const why = await uringUnavailable(host);
+  const why = await ringUnavailable(host);
   if (why !== '')
     throw new BdevError(
       Errno.ENOTSUP,
@@ -42,7 +36,7 @@ async function create(
     );
   return await createFileBdev(bdevs, {
     ...{ module: MODULE, product_name: 'URING bdev', name, filename, block_size, readonly, uuid },
-    ...{ direct: true, needsDirect: io_poll, ranges: true, more: { io_poll } },
+    ...{ direct: true, needsDirect: io_poll, ranges: true, zoned: true, more: { io_poll } },
   });
 }
 
@@ -59,7 +53,7 @@ const plugin: BdevControlPlugin = {
   methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   async capabilities(host) {
-    return [{ name: 'bdev_uring', unavailable: await uringUnavailable(host) }];
+    return [{ name: 'bdev_uring', unavailable: await ringUnavailable(host) }];
   },
   setup({ host, bdevs, rpc }: BdevPluginContext) {
     bdevs.registerModule({

@@ -1,25 +1,23 @@
-import { fdatasync } from 'node:fs';
 import { getBdevService, IoType } from '@spdk-ts/bdev';
 import type { RegionTable } from '@spdk-ts/env';
+import { native } from '@spdk-ts/native';
+import type { Reactor, Thread } from '@spdk-ts/reactor';
+import type { AioFileContext } from './aio-context.ts';
+import { type AioGroup, type AioHandler, AioOp, acquireGroup, releaseGroup } from './aio-group.ts';
 import {
   type EngineOwner,
   type FileEngine,
-  type FileOperation,
-  KernelIoVec,
-  Phase,
   PUNCH_HOLE,
-  RingEngine,
   RWF_DSYNC,
   TRANSFER_BYTES_MAX,
   ZERO_RANGE,
-} from '@spdk-ts/file-io';
-import { native } from '@spdk-ts/native';
-import type { Reactor, Thread } from '@spdk-ts/reactor';
-import { type AioGroup, type AioHandler, AioOp, acquireGroup, releaseGroup } from './aio-group.ts';
-import type { AioContext } from './context.ts';
+} from './engine.ts';
+import { KernelIoVec } from './kernel-iovec.ts';
+import { syncFile } from './node-sync.ts';
+import { type FileOperation, Phase } from './operation.ts';
+import { RingEngine } from './ring-engine.ts';
 
 const RWF_NOWAIT = 8;
-const EIO = -5;
 const EAGAIN = -11;
 const EINVAL = -22;
 const EOPNOTSUPP = -95;
@@ -47,7 +45,7 @@ export class AioEngine implements FileEngine, AioHandler {
   /** Operations by slot. */
   private readonly operations: (FileOperation | null)[] = [];
 
-  constructor(context: AioContext, thread: Thread, owner: EngineOwner) {
+  constructor(context: AioFileContext, thread: Thread, owner: EngineOwner) {
     this.fd = context.fd;
     this.nowait = context.nowait;
     this.punches = context.fallocate;
@@ -61,7 +59,7 @@ export class AioEngine implements FileEngine, AioHandler {
     this.helper = context.fallocate || context.nowait ? this.ringEngine(context) : null;
   }
 
-  private ringEngine({ fd, direct }: AioContext): RingEngine | null {
+  private ringEngine({ fd, direct }: AioFileContext): RingEngine | null {
     const { ring, regions } = this.reactor;
     if (ring === null) return null;
     const place = { fd, place: -1, polled: null, direct };
@@ -139,10 +137,8 @@ export class AioEngine implements FileEngine, AioHandler {
   }
 
   private syncElsewhere({ index }: FileOperation): void {
-    fdatasync(this.fd, (error) => {
-      // In the event loop: the thread takes it from here.
-      this.thread.send(() => this.owner.answered(index, error === null ? 0 : (error.errno ?? EIO)));
-    });
+    // Told in the event loop: the thread takes it from there.
+    syncFile(this.fd, (result) => this.thread.send(() => this.owner.answered(index, result)));
   }
 
   /** The kernel can cancel next to none of its AIO. */

@@ -4,37 +4,58 @@ import type { Native } from '@spdk-ts/native';
 import { type Reactor, type Sleeper, Uring, UringOp } from '@spdk-ts/reactor';
 import type { FileContext } from './context.ts';
 
-const POLLED = { entries: 1024, cq_entries: 2048, polled: true };
+const SIZES = { entries: 1024, cq_entries: 2048 };
 /** How long a device may take for the read that tells whether it can be polled. */
 const PROBE_TICKS = 1000 * TICKS_PER_MS;
 const EOPNOTSUPP = -95;
 
-/** A ring whose completions are found by looking into the devices: beside the reactor's own, entered at each poll. */
-class PolledRing implements Sleeper {
-  readonly ring: Uring;
+/** What a ring beside a reactor's own is for. */
+export interface SideRingKind {
+  /** Completions are found by looking into the devices: for direct reads and writes, and passthrough. */
+  readonly polled: boolean;
+  /** Entries and completions of twice the size: for passthrough. */
+  readonly wide: boolean;
+}
 
-  constructor(native: Native, reactor: Reactor) {
-    this.ring = new Uring(native, () => {}, reactor.ring!.memory, POLLED);
+/** A ring beside the reactor's own, entered at each poll by whoever uses it. */
+class SideRing implements Sleeper {
+  readonly ring: Uring;
+  private readonly polled: boolean;
+
+  constructor(native: Native, reactor: Reactor, kind: SideRingKind) {
+    this.ring = new Uring(native, () => reactor.wake(), reactor.ring!.memory, { ...SIZES, ...kind });
+    this.polled = kind.polled;
     reactor.addSleeper(this);
   }
 
-  /** Nothing wakes for what is under way here: the reactor has to stay awake for it. */
+  /** Nothing wakes for what is under way in a polled ring: the reactor has to stay awake for it. */
   armSleep(): boolean {
-    return this.ring.inflight > 0;
+    return this.polled ? this.ring.inflight > 0 : this.ring.armSleep();
   }
-  disarmSleep(): void {}
+  disarmSleep(): void {
+    if (this.ring.armed) this.ring.disarmSleep();
+  }
 }
 
-const rings = new WeakMap<Reactor, PolledRing>();
+const rings = new WeakMap<Reactor, Map<string, SideRing>>();
+
+/**
+ * The reactor's ring of a kind, made when it is first asked for; the reactor has one of its own. Throws an Error with
+ * the errno as its code where the kernel does not allow it.
+ */
+export function sideRing(native: Native, reactor: Reactor, kind: SideRingKind): Uring {
+  const ofReactor = rings.get(reactor) ?? new Map<string, SideRing>();
+  rings.set(reactor, ofReactor);
+  const name = `${kind.polled} ${kind.wide}`;
+  const found = ofReactor.get(name) ?? new SideRing(native, reactor, kind);
+  ofReactor.set(name, found);
+  return found.ring;
+}
 
 /** The reactor's polled ring. Throws BdevError ENOTSUP if the file's device cannot be polled. */
 export function polledRing(native: Native, reactor: Reactor, file: FileContext, block_size: number): Uring {
-  let found = rings.get(reactor);
-  if (found === undefined) {
-    found = new PolledRing(native, reactor);
-    rings.set(reactor, found);
-  }
-  const result = probe(native, reactor, found.ring, file.fd, block_size);
+  const ring = sideRing(native, reactor, { polled: true, wide: false });
+  const result = probe(native, reactor, ring, file.fd, block_size);
   if (result === EOPNOTSUPP)
     throw new BdevError(
       Errno.ENOTSUP,
@@ -42,7 +63,7 @@ export function polledRing(native: Native, reactor: Reactor, file: FileContext, 
         'leave io_poll out',
     );
   if (result < 0) throw new BdevError(result, `the first polled read of ${file.filename} failed`);
-  return found.ring;
+  return ring;
 }
 
 /** Reads the first block: bytes, or a negative errno. */
