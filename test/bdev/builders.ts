@@ -77,6 +77,22 @@ export const bases: readonly Builder[] = [
     uring: [false, true],
   },
   {
+    method: 'bdev_xnvme_create',
+    kinds: [
+      { io_mechanism: 'io_uring' },
+      { io_mechanism: 'io_uring', conserve_cpu: true, block_size: 4096 },
+      { io_mechanism: 'libaio', conserve_cpu: true },
+    ],
+    file: 3 * MIB,
+    uring: [true],
+  },
+  {
+    method: 'bdev_xnvme_create',
+    kinds: [{ io_mechanism: 'libaio', block_size: 4096 }],
+    file: 3 * MIB,
+    uring: [false],
+  },
+  {
     method: 'bdev_script_create',
     kinds: [{ path: ramDisk, block_size: 512, num_blocks: 6000, watch: false }],
     uring: [false],

@@ -28,6 +28,8 @@ export interface GuestOptions {
   memoryMiB?: number;
   /** Ports of the host's 127.0.0.1 that lead to ports of the guest. */
   forward?: Readonly<Record<number, number>>;
+  /** More arguments of QEMU, split at spaces. */
+  qemu?: string[];
   /** The guest is killed after this long. */
   seconds?: number;
 }
@@ -97,6 +99,7 @@ export class Guest {
     const args = ['run', '-l', '-j', folder, '-t', String(seconds), '-c', String(options.cpus ?? 2)];
     if (options.memoryMiB) args.push('-m', String(options.memoryMiB));
     for (const [from, to] of Object.entries(options.forward ?? {})) args.push('-f', `${from}:${to}`);
+    for (const more of options.qemu ?? []) args.push('-q', more);
     // a process group of its own, so that it can be stopped as a whole
     this.#child = spawn(tool, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     const variables = { limit: seconds, ...options.variables };

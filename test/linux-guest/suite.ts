@@ -36,6 +36,8 @@ export interface SuiteOptions {
   checks: (world: World) => Check[];
   cpus?: number;
   memoryMiB?: number;
+  /** More arguments of QEMU, split at spaces. */
+  qemu?: string[];
   seconds?: number;
   /** Kernel messages that belong to what is done here. */
   allowed?: RegExp[];
@@ -70,6 +72,7 @@ export function guestSuite(title: string, options: SuiteOptions): void {
         variables: { address, port: world.port, ...variables },
         ...(options.cpus && { cpus: options.cpus }),
         ...(options.memoryMiB && { memoryMiB: options.memoryMiB }),
+        ...(options.qemu && { qemu: options.qemu }),
         ...(options.seconds && { seconds: options.seconds }),
       });
     });
