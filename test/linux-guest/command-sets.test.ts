@@ -180,7 +180,6 @@ guestSuite('command sets', {
     },
   ],
   allowed: [
-    /nvme nvme\d+: IO command:\w+ has unusual effects/,
     /block device for nsid 3 not supported/,
     // the commands that are meant to fail
     /nvme\d+(?:c\d+)?n\d+: .*(?:LBA Out of Range|Key|Zone Invalid Write)/i,

@@ -175,7 +175,6 @@ guestSuite('commands', {
     /nvme nvme\d+: (?:resetting controller|starting error recovery|Reconnecting in|Successfully reconnected|reading|queue \d+: |failed to send request|I\/O tag|long keepalive RTT|failed nvme_keep_alive_end_io)/,
     // the commands that are meant to fail
     /nvme\d+n\d+: .*(?:Compare Failure|LBA Out of Range)/i,
-    /nvme nvme\d+: IO command:\w+ has unusual effects/,
     /block nvme\d+n\d+: no usable path - requeuing I\/O/,
     /Property Set error: 880/,
   ],

@@ -171,8 +171,6 @@ guestSuite('file systems on a file bdev with 4096-byte blocks', {
     await world.target.export(nqn, ['f0'], world.port);
     return { nqn };
   },
-  // of nvme flush
-  allowed: [/nvme nvme\d+: IO command:\w+ has unusual effects/],
   checks: () => [
     { title: 'nvme connect', bash: 'attach $nqn' },
     ...fileSystem('ext4'),

@@ -2,9 +2,10 @@ import { commandEffect, csi, kvOpcode, nvmOpcode, oncs, vwc, znsOpcode } from '@
 import type { NvmfController } from './controller.ts';
 import type { NamespaceView } from './subsystem-view.ts';
 
-const { supported, lbcc, namespaceScope, controllerScope } = commandEffect;
-const reads = supported | namespaceScope;
-const writes = supported | lbcc | namespaceScope;
+const { supported, lbcc, controllerScope } = commandEffect;
+/** No scope is told, as may be (CSP is 0): Linux warns of I/O commands that have one. */
+const reads = supported;
+const writes = supported | lbcc;
 /** Most blocks that ACWU can name. */
 const ACWU_MAX = 0x1_0000;
 
