@@ -14,7 +14,7 @@ const layers = [
   ['rpc-schema', 'packages/nvme-spec', 'packages/native', 'packages/log'],
   ['packages/env', 'packages/dif', 'packages/zones'],
   ['packages/reactor', 'packages/rpc'],
-  ['packages/sock', 'packages/bdev'],
+  ['packages/sock', 'packages/bdev', 'packages/keyring'],
   ['packages/file-io', 'packages/vbdev', 'packages/kv'],
   ['packages/bdev-modules/*', 'packages/nvmf'],
   ['packages/app'],

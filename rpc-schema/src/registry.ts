@@ -5,6 +5,7 @@ import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
 import { frameworkMethods } from './methods/framework.ts';
 import { iobufMethods } from './methods/iobuf.ts';
+import { keyringMethods } from './methods/keyring.ts';
 import { logMethods } from './methods/log.ts';
 import { notifyMethods } from './methods/notify.ts';
 import { nvmfDiscoveryMethods } from './methods/nvmf-discovery.ts';
@@ -23,6 +24,7 @@ type Builtin =
   | (typeof notifyMethods)[number]
   | (typeof iobufMethods)[number]
   | (typeof sockMethods)[number]
+  | (typeof keyringMethods)[number]
   | (typeof bdevMethods)[number]
   | (typeof bdevRateMethods)[number]
   | (typeof nvmfTargetMethods)[number]
@@ -73,6 +75,7 @@ registerSchema(
     notifyMethods,
     iobufMethods,
     sockMethods,
+    keyringMethods,
     bdevMethods,
     bdevRateMethods,
     nvmfTargetMethods,

@@ -1,4 +1,5 @@
 import { BdevRegistry } from '@spdk-ts/bdev';
+import { Keyring, registerKeyringRpcs } from '@spdk-ts/keyring';
 import { Logger } from '@spdk-ts/log';
 import { WorkerHost } from '@spdk-ts/reactor';
 import { type HeldLock, RpcServer } from '@spdk-ts/rpc';
@@ -28,6 +29,7 @@ export class Application {
   readonly plugins: readonly AppPlugin[];
   readonly rpc: RpcServer;
   readonly bdevs: BdevRegistry;
+  readonly keyring = new Keyring();
   readonly notifications = new Notifications();
   readonly log = new Logger('app');
   /** In order of dependency: what a subsystem depends on stands before it. */
@@ -105,7 +107,9 @@ export class Application {
       { name: 'scheduler', depends_on: [], config: () => this.schedulerConfig() },
       registerMemoryRpcs(this),
       await registerSockRpcs(this),
+      { name: 'keyring', depends_on: [], config: () => this.keyring.config() },
     );
+    registerKeyringRpcs(this.rpc, this.keyring);
     registerCoreRpcs(this);
     registerFrameworkRpcs(this);
     registerThreadRpcs(this);
