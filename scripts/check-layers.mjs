@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 // Lowest first. A package may import from lines above its own, and from those its own line allows.
 const layers = [
-  ['rpc-schema', 'packages/nvme-spec', 'packages/native', 'packages/log'],
+  ['rpc-schema', 'packages/nvme-spec', 'packages/nvme-auth', 'packages/native', 'packages/log'],
   ['packages/env', 'packages/dif', 'packages/zones'],
   ['packages/reactor', 'packages/rpc'],
   ['packages/sock', 'packages/bdev', 'packages/keyring'],

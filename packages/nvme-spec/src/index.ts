@@ -9,6 +9,7 @@
  */
 export * from './admin-command.ts';
 export * from './async-event.ts';
+export * from './auth.ts';
 export * from './bytes.ts';
 export * from './cap.ts';
 export * from './connect.ts';
