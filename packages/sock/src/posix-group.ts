@@ -3,9 +3,11 @@ import type { RegionTable } from '@spdk-ts/env';
 import { native } from '@spdk-ts/native';
 import type { Reactor } from '@spdk-ts/reactor';
 import { PosixSock } from './posix-sock.ts';
+import type { TlsHandshakes } from './posix-tls.ts';
 import {
   type AcceptedSock,
   defaultSockOptions,
+  type SecureAcceptor,
   type Sock,
   type SockAcceptor,
   type SockAddress,
@@ -28,6 +30,9 @@ function addressesOf(socket: Socket): { local: SockAddress; peer: SockAddress } 
     peer: address(socket.remoteAddress, socket.remotePort),
   };
 }
+
+/** The sockets of connections that nobody serves yet. */
+const rawSockets = new WeakMap<AcceptedSock, Socket>();
 
 /** The portable implementation, over node:net: works everywhere, at the price of Node's streams. */
 export class PosixSockGroup implements SockGroup {
@@ -113,14 +118,15 @@ export class PosixSockGroup implements SockGroup {
     return list.length;
   }
 
-  private acceptedSock(socket: Socket): AcceptedSock {
-    const addresses = addressesOf(socket);
-    return {
+  private acceptedSock(socket: Socket, addresses = addressesOf(socket), detaches = true): AcceptedSock {
+    const accepted: AcceptedSock = {
       ...addresses,
       attach: (owner) => this.serve(socket, owner, addresses),
-      detach: () => this.detach(socket),
+      detach: () => (detaches ? this.detach(socket) : -1),
       close: () => socket.destroy(),
     };
+    rawSockets.set(accepted, socket);
+    return accepted;
   }
 
   /** The socket's descriptor, duplicated: Node closes its own, the copy keeps the connection. */
@@ -184,6 +190,37 @@ export class PosixSockGroup implements SockGroup {
 
   adopt(fd: number, owner: SockOwner): Sock {
     return this.serve(new Socket({ fd, readable: true, writable: true }), owner);
+  }
+
+  /** A connection by its descriptor, which nobody serves yet. */
+  fromDescriptor(fd: number): AcceptedSock {
+    const socket = new Socket({ fd, readable: true, writable: true });
+    socket.on('error', () => {}); // until somebody serves it; 'close' follows
+    return this.acceptedSock(socket);
+  }
+
+  /**
+   * Serves a connection over TLS once its peer has proved itself by a pre-shared key. It must be one that this group, or
+   * another of its kind on this reactor, has accepted or made of a descriptor.
+   */
+  acceptSecure(accepted: AcceptedSock, handshakes: TlsHandshakes, acceptor: SecureAcceptor): void {
+    const socket = rawSockets.get(accepted);
+    if (socket === undefined) throw new Error('this connection is none over node:net');
+    this.secure(socket, handshakes, acceptor);
+  }
+
+  private secure(raw: Socket, handshakes: TlsHandshakes, acceptor: SecureAcceptor): void {
+    const addresses = addressesOf(raw);
+    handshakes.start(raw, {
+      tlsSecured: (socket, identity) => {
+        acceptor.sockSecured(this.acceptedSock(socket, addresses, false), identity);
+        this.reactor.wake();
+      },
+      tlsFailed: (reason) => {
+        acceptor.sockRefused(reason);
+        this.reactor.wake();
+      },
+    });
   }
 
   async destroy(): Promise<void> {

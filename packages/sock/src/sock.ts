@@ -117,6 +117,14 @@ export interface AcceptedSock {
   close(): void;
 }
 
+/** Told how the TLS handshake of a connection ended, outside {@link SockGroup.poll}. */
+export interface SecureAcceptor {
+  /** The peer has proved to have the key of `identity`. */
+  sockSecured(sock: AcceptedSock, identity: string): void;
+  /** There is no connection any more. */
+  sockRefused(reason: string): void;
+}
+
 export interface SockOptions {
   /** Bytes of a connection's receive area. */
   readonly receive_bytes: number;
