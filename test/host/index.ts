@@ -1,5 +1,6 @@
+export { type AuthExchange, authenticate, type DhchapOptions, type DhchapResult } from './dhchap.ts';
 export { Load, type LoadOptions } from './load.ts';
-export { type Pdu, PduStream } from './pdu-stream.ts';
+export { type Pdu, PduStream, type TlsKey } from './pdu-stream.ts';
 export {
   CC_ENABLED,
   DEFAULT_HOSTID,

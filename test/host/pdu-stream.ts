@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { crc32c, PDU_DIGEST_LENGTH, pduDataLength, pduFlag, pduHeaderLength } from '@spdk-ts/nvme-spec';
 
 export interface Pdu {
@@ -15,6 +16,22 @@ export interface Pdu {
   readonly view: DataView;
   /** Its data, without padding and digest. */
   readonly data: Buffer;
+}
+
+/** A pre-shared key for TLS 1.3. */
+export interface TlsKey {
+  readonly identity: string;
+  readonly key: Uint8Array;
+}
+
+function openTls(port: number, host: string, { identity, key }: TlsKey): Socket {
+  const options: ConnectionOptions = {
+    ...{ port, host, minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' },
+    pskCallback: () => ({ identity, psk: key }),
+    // There is no certificate whose name could be checked.
+    checkServerIdentity: () => undefined,
+  };
+  return connectTls(options);
 }
 
 /** PDUs longer than this mean that the stream is not understood any more. */
@@ -36,10 +53,11 @@ export class PduStream {
   private waiter: (() => void) | null = null;
   private onPdu: ((pdu: Pdu) => void) | null = null;
 
-  static async open(port: number, host = '127.0.0.1'): Promise<PduStream> {
-    const socket = connect({ port, host });
+  /** With `tls`, rejects if the handshake fails. */
+  static async open(port: number, host = '127.0.0.1', tls?: TlsKey): Promise<PduStream> {
+    const socket = tls === undefined ? connect({ port, host }) : openTls(port, host, tls);
     socket.setNoDelay(true);
-    await once(socket, 'connect');
+    await once(socket, tls === undefined ? 'connect' : 'secureConnect');
     return new PduStream(socket);
   }
 

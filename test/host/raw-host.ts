@@ -22,6 +22,8 @@ export interface HostOptions extends QueueOptions {
   readonly katoMs?: number;
   /** CC.CSS: which I/O command sets are enabled; without it that of plain blocks. */
   readonly css?: number;
+  /** Called with each queue that the target wants authenticated. */
+  readonly authenticate?: (queue: RawQueue) => Promise<void>;
 }
 
 export const DEFAULT_HOSTNQN = 'nqn.2014-08.org.nvmexpress:uuid:6f3b5c1e-9f0a-4a53-8d57-0c1d2e3f4a5b';
@@ -72,10 +74,12 @@ export class RawHost {
     return encodeCc({ ...enabled, css: this.options.css ?? 0 });
   }
 
-  private connectQueue(queue: RawQueue, qid: number): Promise<Completion> {
+  private async connectQueue(queue: RawQueue, qid: number): Promise<Completion> {
     const { subnqn, hostnqn = DEFAULT_HOSTNQN, hostid = DEFAULT_HOSTID, katoMs = 0 } = this.options;
     queue.cntlid = this.admin.cntlid;
-    return queue.connect(subnqn, hostnqn, hostid, qid, qid === 0 ? katoMs : 0);
+    const completion = await queue.connect(subnqn, hostnqn, hostid, qid, qid === 0 ? katoMs : 0);
+    if (completion.status === 0 && completion.dw0 >>> 16 !== 0) await this.options.authenticate?.(queue);
+    return completion;
   }
 
   /** Property Get, whatever its status. `size`: one of `propertySize`, or what is none. */

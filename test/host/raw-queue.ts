@@ -1,5 +1,7 @@
 /** One NVMe/TCP queue of a test host: commands out, completions back; R2T and digests served as agreed. */
 import {
+  authReceive,
+  authSend,
   CAPSULE_ENTRY_OFFSET,
   type ConnectData,
   connectData,
@@ -34,11 +36,14 @@ import {
   termReqFei,
   termReqFes,
 } from '@spdk-ts/nvme-spec';
-import { type Pdu, PduStream } from './pdu-stream.ts';
+import type { AuthExchange } from './dhchap.ts';
+import { type Pdu, PduStream, type TlsKey } from './pdu-stream.ts';
 
 export interface QueueOptions {
   readonly port: number;
   readonly host?: string;
+  /** TLS with this key. */
+  readonly tls?: TlsKey;
   readonly digests?: number;
   readonly hpda?: number;
   /** R2Ts of one command that the host takes at once (1). */
@@ -128,7 +133,7 @@ export class RawQueue {
 
   /** Opens a connection and exchanges ICReq and ICResp. */
   static async open(options: QueueOptions): Promise<RawQueue> {
-    const stream = await PduStream.open(options.port, options.host);
+    const stream = await PduStream.open(options.port, options.host, options.tls);
     stream.record = options.record ?? null;
     const bytes = new Uint8Array(pduHeaderLength.icReq);
     const view = new DataView(bytes.buffer);
@@ -360,6 +365,14 @@ export class RawQueue {
     const completion = await done;
     if (completion.status === 0) this.cntlid = completion.dw0 & 0xffff;
     return completion;
+  }
+
+  /** Authentication commands of this queue. */
+  get authentication(): AuthExchange {
+    return {
+      send: (message) => this.submit(authSend(message.length), message),
+      receive: (length) => this.submitRead(authReceive(length), length),
+    };
   }
 
   close(): void {

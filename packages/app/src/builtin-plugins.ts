@@ -58,12 +58,12 @@ export async function bdevPlugin({ plugins }: { readonly plugins: readonly strin
 export const nvmfPlugin: AppPlugin = {
   name: 'nvmf',
   reactorEntries: [nvmfReactorEntry],
-  setup({ rpc, host, bdevs, subsystems }) {
-    const target = new NvmfTarget({ host, bdevs });
+  setup({ rpc, host, bdevs, keyring, subsystems }) {
+    const target = new NvmfTarget({ host, bdevs, keyring });
     registerNvmfRpcs(rpc, target);
     subsystems.push({
       name: 'nvmf',
-      depends_on: ['bdev', 'sock', 'iobuf'],
+      depends_on: ['bdev', 'keyring', 'sock', 'iobuf'],
       config: () => target.config(),
       stop: () => target.stop(),
     });

@@ -21,6 +21,7 @@ export const logFlags = [
   'bdev_xnvme',
   'bdevperf',
   'nvmf',
+  'nvmf_auth',
   'nvmf_tcp',
   'plugin',
   'reactor',

@@ -4,12 +4,11 @@ import type { NvmfController } from './controller.ts';
 import { DiscoveryLog } from './discovery-log.ts';
 import { Features } from './features.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { scatter } from './memory-queue.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import { Properties } from './properties.ts';
 import type { NvmfQpair } from './qpair.ts';
 import type { NvmfRequest } from './request.ts';
-import { Status } from './status.ts';
+import { respond } from './respond.ts';
 
 /** Namespaces that the changed namespace list can name; beyond that it says "more". */
 const CHANGED_MAX = 1024;
@@ -44,24 +43,9 @@ export class AdminSession {
     this.discovery = new DiscoveryLog(this);
   }
 
-  /**
-   * Completes a command with data: whole, at its place or, if it has none yet, in a buffer. What the command asks
-   * for beyond `data` is zero.
-   */
+  /** Completes a command with data. */
   respond(request: NvmfRequest, data: Uint8Array): void {
-    const { group } = this;
-    if (request.length < data.length) {
-      group.complete(request, Status.SGL_LENGTH_INVALID);
-      return;
-    }
-    const finish = (ready: NvmfRequest): void => {
-      scatter(group.reactor.regions, ready, data);
-      group.complete(ready, Status.SUCCESS);
-    };
-    if (request.region >= 0 || request.iovs !== null) finish(request);
-    else if (request.length > group.reactor.buffers.max_bytes || request.length > this.qpair.maxIoSize)
-      group.complete(request, Status.INVALID_FIELD);
-    else if (group.allocate(request, request.length, finish)) finish(request);
+    respond(this.group, request, data);
   }
 
   /** Namespaces came, went or changed: log page 04h and its event. */

@@ -2,13 +2,17 @@ import { Logger } from '@spdk-ts/log';
 import {
   ADMIN_QUEUE_MIN_ENTRIES,
   connectAttribute,
+  connectAuthreq,
   connectData,
   connectInvalidParameter,
   connectOffset,
+  connectSuccess,
   NQN_MAX_LENGTH,
 } from '@spdk-ts/nvme-spec';
 import { AdminSession } from './admin-session.ts';
+import type { Authentication } from './authentication.ts';
 import { NvmfController } from './controller.ts';
+import type { LazyAuthentication } from './lazy-authentication.ts';
 import { gather } from './memory-queue.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import type { NvmfQpair } from './qpair.ts';
@@ -35,17 +39,19 @@ function nameAt(data: Uint8Array, offset: number): string | null {
  */
 export class Connects {
   private readonly group: NvmfPollGroup;
+  private readonly authentication: LazyAuthentication;
   /** Queue pairs whose Connect is being decided. */
   private readonly deciding = new Set<NvmfQpair>();
 
-  constructor(group: NvmfPollGroup) {
+  constructor(group: NvmfPollGroup, authentication: LazyAuthentication) {
     this.group = group;
+    this.authentication = authentication;
   }
 
   execute(request: NvmfRequest): void {
     const { group, deciding } = this;
     const { qpair } = request;
-    if (qpair.controller !== null || deciding.has(qpair)) {
+    if (qpair.qid >= 0 || deciding.has(qpair)) {
       group.complete(request, Status.SEQUENCE_ERROR);
       return;
     }
@@ -57,12 +63,17 @@ export class Connects {
     const question = this.check(request, data);
     if (question === null) return;
     deciding.add(qpair);
-    const answered = (answer: ConnectAnswer): void =>
-      group.thread.send(() => this.decide(request, question, answer));
-    group.reactor.control.call('nvmf', 'connect', question).then(
-      (answer) => answered(answer as ConnectAnswer),
-      (error: Error) => answered({ status: Status.INTERNAL_ERROR, dw0: 0, reason: error.message }),
+    const answered = (answer: ConnectAnswer, authentication: Authentication | null): void =>
+      group.thread.send(() => this.decide(request, question, answer, authentication));
+    (group.reactor.control.call('nvmf', 'connect', question) as Promise<ConnectAnswer>).then(
+      async (answer) => answered(answer, 'grant' in answer ? await this.needed(answer.grant) : null),
+      (error: Error) => answered({ status: Status.INTERNAL_ERROR, dw0: 0, reason: error.message }, null),
     );
+  }
+
+  /** What a queue pair authenticates itself with, if it must. */
+  private needed({ authenticate }: ControllerGrant): Promise<Authentication | null> | null {
+    return authenticate ? this.authentication.load() : null;
   }
 
   private refuse(request: NvmfRequest, status: number, dw0: number, reason: string): void {
@@ -108,10 +119,16 @@ export class Connects {
       ...{ traddr: listenAddress.traddr, trsvcid: listenAddress.trsvcid },
       ...{ peer_adrfam: peerAddress.adrfam, peer_traddr: peerAddress.traddr },
       peer_trsvcid: peerAddress.trsvcid,
+      psk_identity: qpair.pskIdentity,
     };
   }
 
-  private decide(request: NvmfRequest, question: ConnectQuestion, answer: ConnectAnswer): void {
+  private decide(
+    request: NvmfRequest,
+    question: ConnectQuestion,
+    answer: ConnectAnswer,
+    authentication: Authentication | null,
+  ): void {
     const { qpair } = request;
     this.deciding.delete(qpair);
     if ('status' in answer) {
@@ -119,38 +136,40 @@ export class Connects {
       return;
     }
     const { grant } = answer;
-    if (qpair.disconnecting || !this.attach(qpair, request, question, grant)) {
+    if (qpair.disconnecting || !this.attach(request, question, grant, authentication)) {
       const gone: QpairGone = { controller: grant.id, qid: question.qid };
       this.group.reactor.control.notify('nvmf', 'qpairGone', gone);
       this.group.complete(request, qpair.disconnecting ? Status.ABORTED_SQ_DELETION : Status.CONTROLLER_BUSY);
       return;
     }
-    request.dw0 = grant.cntlid;
+    request.dw0 = connectSuccess(grant.cntlid, grant.authenticate ? connectAuthreq.atr : 0);
     this.group.complete(request, Status.SUCCESS);
   }
 
-  /** Makes the queue pair one of the controller's. False if the controller or its subsystem is going. */
+  /** Makes the queue pair one of the controller's. False if that or its subsystem is going, or `authentication` lacks. */
   private attach(
-    qpair: NvmfQpair,
     request: NvmfRequest,
     question: ConnectQuestion,
     grant: ControllerGrant,
+    authentication: Authentication | null,
   ): boolean {
     const { group } = this;
+    const { qpair } = request;
     const subsystem = group.subsystems.get(grant.subsystem);
-    if (subsystem === undefined) return false;
+    if (subsystem === undefined || (grant.authenticate && authentication === null)) return false;
     const controller = group.controllers.get(grant.id) ?? new NvmfController(grant, subsystem);
     // A reset or shutdown may have begun since: it does not know of this queue, and would wait for it in vain.
     if (controller.state.closing || (question.qid !== 0 && !controller.state.takesQueues)) return false;
     group.controllers.set(grant.id, controller);
     controller.qpairs.set(question.qid, qpair);
-    qpair.controller = controller;
     qpair.qid = question.qid;
     qpair.sqSize = (request.cdw(11) & 0xffff) + 1;
     qpair.sqFlowControlDisabled = ((request.cdw(11) >>> 16) & connectAttribute.disableSqFlowControl) !== 0;
     // Connect itself has taken the first entry; without flow control SQHD is FFFFh.
     qpair.sqhd = qpair.sqFlowControlDisabled ? 0xffff : 1 % qpair.sqSize;
     if (question.qid === 0) controller.admin = new AdminSession(controller, group, qpair, request.cdw(12));
+    if (authentication === null) qpair.controller = controller;
+    else authentication.demand(qpair, controller);
     group.countQpair(question.qid);
     group.activity.began(controller, qpair);
     return true;

@@ -1,6 +1,7 @@
 import { fabricsType } from '@spdk-ts/nvme-spec';
 import type { Poller } from '@spdk-ts/reactor';
 import { Connects } from './connect.ts';
+import { LazyAuthentication } from './lazy-authentication.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
@@ -9,14 +10,16 @@ import { Status } from './status.ts';
 const DRAIN_PERIOD_US = 1000;
 const CLOSE_US = 1_000_000;
 
-/** Fabrics commands (Base 2.0, 6): Connect, Property Get and Set, Disconnect. */
+/** Fabrics commands (Base 2.0, 6): Connect, Authentication Send and Receive, Property Get and Set, Disconnect. */
 export class FabricsCommands {
   private readonly group: NvmfPollGroup;
   private readonly connects: Connects;
+  private readonly authentication: LazyAuthentication;
 
   constructor(group: NvmfPollGroup) {
     this.group = group;
-    this.connects = new Connects(group);
+    this.authentication = new LazyAuthentication(group);
+    this.connects = new Connects(group, this.authentication);
   }
 
   execute(request: NvmfRequest): void {
@@ -24,7 +27,9 @@ export class FabricsCommands {
     const { controller } = request.qpair;
     const type = request.nsid & 0xff;
     if (type === fabricsType.connect) this.connects.execute(request);
-    else if (controller === null) group.complete(request, Status.SEQUENCE_ERROR);
+    else if (type === fabricsType.authenticationSend || type === fabricsType.authenticationReceive)
+      this.authentication.execute(request);
+    else if (controller === null) group.refuseUnready(request);
     else if (type === fabricsType.disconnect) this.disconnect(request);
     else if (controller.admin === null || request.qpair.qid !== 0)
       group.complete(request, Status.INVALID_OPCODE);

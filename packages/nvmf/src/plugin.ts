@@ -1,3 +1,4 @@
+import type { TlsPsk } from '@spdk-ts/nvme-auth';
 import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
 import { NvmfPollGroup } from './poll-group.ts';
 import type { TransportAddress } from './qpair.ts';
@@ -51,8 +52,11 @@ class PollGroupService {
     this.group.addTransport(type.create(this.group, options), options);
   }
 
-  listen(address: TransportAddress): Promise<void> {
-    return this.transport(address).listen(address);
+  prepareSecure(address: TransportAddress): Promise<void> {
+    return this.transport(address).prepareSecure();
+  }
+  listen({ address, secure }: { address: TransportAddress; secure: boolean }): Promise<void> {
+    return this.transport(address).listen(address, secure);
   }
   stopListening(address: TransportAddress): Promise<void> {
     return this.transport(address).stopListening(address);
@@ -85,6 +89,13 @@ class PollGroupService {
       for (const controller of group.controllers.values())
         if (controller.subsystem === view) controller.admin?.namespacesChanged(changed);
     });
+  }
+
+  /** What TLS connections may be established with from now on. */
+  setPsks(keys: readonly TlsPsk[]): void {
+    const { psks } = this.group;
+    psks.clear();
+    for (const { identity, key } of keys) psks.set(identity, key);
   }
 
   pause({ id }: { id: number }): Promise<void> {
@@ -186,7 +197,9 @@ export function nvmfReactorPlugin(types: readonly NvmfTransportType[]): ReactorP
         configure: (target: TargetSnapshot) => service.group.configure(target),
         usage: () => service.usage(),
         createTransport: (options: TransportOptions) => service.createTransport(options),
-        listen: (address: TransportAddress) => service.listen(address),
+        listen: (where: { address: TransportAddress; secure: boolean }) => service.listen(where),
+        prepareSecure: (address: TransportAddress) => service.prepareSecure(address),
+        setPsks: (keys: readonly TlsPsk[]) => service.setPsks(keys),
         stopListening: (address: TransportAddress) => service.stopListening(address),
         setSubsystem: (snapshot: SubsystemSnapshot) => service.setSubsystem(snapshot),
         announce: (which: { id: number }) => service.announce(which),

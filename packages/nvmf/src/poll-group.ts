@@ -46,9 +46,11 @@ export class NvmfPollGroup {
   readonly placedWrites: PlacedWrites;
   target: TargetSnapshot = {
     ...{ firmware_revision: '0', crdt: [0, 0, 0], limits: defaultLimits, serving: [] },
-    counts: SharedCounts.allocate(),
+    ...{ counts: SharedCounts.allocate(), dhchap_digests: 0, dhchap_dhgroups: 0 },
   };
   counts: SharedCounts = new SharedCounts(this.target.counts);
+  /** Keys of TLS connections by their identity. */
+  readonly psks = new Map<string, Uint8Array>();
   /** When the target started here, ticks. */
   readonly started: number;
 
@@ -103,7 +105,8 @@ export class NvmfPollGroup {
    */
   qpairClosing(qpair: NvmfQpair): void {
     qpair.disconnecting = true;
-    if (qpair.qid === 0) qpair.controller?.admin?.close();
+    qpair.auth?.stop();
+    if (qpair.qid === 0) (qpair.controller ?? qpair.auth?.controller)?.admin?.close();
     else this.io.fused.closing(qpair);
   }
 
@@ -113,8 +116,9 @@ export class NvmfPollGroup {
    */
   removeQpair(qpair: NvmfQpair): void {
     if (!this.qpairs.delete(qpair)) return;
-    const { controller, qid } = qpair;
+    const { qid } = qpair;
     if (qid < 0) this.counts.addPending(-1);
+    const controller = qpair.controller ?? qpair.auth?.controller ?? null;
     if (controller === null) return;
     controller.qpairs.delete(qid);
     if (qid === 0) {
@@ -139,10 +143,17 @@ export class NvmfPollGroup {
     const { controller } = qpair;
     if (qpair.disconnecting) this.complete(request, Status.ABORTED_SQ_DELETION);
     else if (request.opcode === FABRICS) this.fabrics.execute(request);
-    else if (controller === null || !controller.state.ready) this.complete(request, Status.SEQUENCE_ERROR);
+    else if (controller === null || !controller.state.ready) this.refuseUnready(request);
     else if (qpair.qid !== 0) this.io.execute(request, controller);
     else if (controller.admin !== null) executeAdmin(controller.admin, request);
     else this.complete(request, Status.SEQUENCE_ERROR);
+  }
+
+  /** A command that comes too early: before Connect or authentication, or while the controller is not ready. */
+  refuseUnready(request: NvmfRequest): void {
+    const { controller, auth } = request.qpair;
+    const early = controller === null && auth !== null;
+    this.complete(request, early ? Status.AUTHENTICATION_REQUIRED : Status.SEQUENCE_ERROR);
   }
 
   /** For transports, instead of {@link execute}: all data of a write with a place of its own have come. */

@@ -1,5 +1,6 @@
 import type { NvmfController } from './controller.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
+import type { QpairAuthentication } from './qpair-authentication.ts';
 import type { NvmfRequest } from './request.ts';
 
 /** Where a queue pair was connected from and to, for statistics and discovery. */
@@ -25,7 +26,10 @@ export abstract class NvmfQpair {
   sqhd = 0;
   /** Connect asked for no SQ flow control (CATTR bit 2). */
   sqFlowControlDisabled = false;
+  /** Null until Connect and, where the host must authenticate itself, until it has. */
   controller: NvmfController | null = null;
+  /** Its authentication, if it must or does authenticate itself. */
+  auth: QpairAuthentication | null = null;
   /** Set once the transport has begun to end it: nothing new is executed. */
   disconnecting = false;
   /** Requests that are executing. */
@@ -44,6 +48,8 @@ export abstract class NvmfQpair {
   abstract readonly maxQueueDepth: number;
   abstract readonly listenAddress: TransportAddress;
   abstract readonly peerAddress: TransportAddress;
+  /** Identity of the pre-shared key of its TLS connection; null: it is plain. */
+  readonly pskIdentity: string | null = null;
 
   constructor(id: number, group: NvmfPollGroup) {
     this.id = id;

@@ -52,6 +52,9 @@ export interface TargetSnapshot {
   readonly counts: SharedArrayBuffer;
   /** Indices of the reactors that serve connections. */
   readonly serving: readonly number[];
+  /** Bits of the DH-HMAC-CHAP hash functions and groups that hosts may use. */
+  readonly dhchap_digests: number;
+  readonly dhchap_dhgroups: number;
 }
 
 /** A Connect command that the reactor has checked as far as it can; answered with {@link ConnectAnswer}. */
@@ -72,6 +75,8 @@ export interface ConnectQuestion {
   readonly peer_traddr: string;
   readonly peer_trsvcid: string;
   readonly peer_adrfam: string;
+  /** Identity of the pre-shared key that TLS was established with, or null: a plain connection. */
+  readonly psk_identity: string | null;
 }
 
 /** A controller as the control thread hands it to a reactor that gets a queue pair of it. */
@@ -85,6 +90,8 @@ export interface ControllerGrant {
   /** Words of {@link ControllerState}. */
   readonly state: SharedArrayBuffer;
   readonly transport: TransportOptions;
+  /** The queue pair must authenticate itself before anything else. */
+  readonly authenticate: boolean;
 }
 
 export type ConnectAnswer =
@@ -118,3 +125,42 @@ export interface DiscoveryPart {
   readonly total: number;
   readonly bytes: Uint8Array;
 }
+
+/** Which authentication: of this queue pair, with the host's transaction identifier. */
+interface AuthPlace {
+  readonly controller: number;
+  readonly qid: number;
+  readonly tId: number;
+}
+
+/** A queue pair's authentication has come this far. */
+export interface AuthProgress {
+  readonly controller: number;
+  readonly qid: number;
+  readonly state: string;
+}
+
+/** A host is to be challenged; answered with {@link AuthChallengeAnswer}. */
+export interface AuthChallengeQuestion extends AuthPlace {
+  readonly hash: number;
+  readonly dhgroup: number;
+}
+export interface AuthChallengeAnswer {
+  readonly seqnum: number;
+  readonly cval: Uint8Array;
+  /** The controller's public value, or empty with the null group. */
+  readonly dhv: Uint8Array;
+}
+
+/** A host has replied to its challenge. */
+export interface AuthReplyQuestion extends AuthPlace {
+  readonly rval: Uint8Array;
+  readonly cval: Uint8Array | null;
+  readonly seqnum: number;
+  readonly dhv: Uint8Array;
+}
+export type AuthReplyAnswer =
+  /** It has proved itself; the response to its own challenge, if it sent one. */
+  | { readonly rval: Uint8Array | null }
+  /** It has not: explanation for the host, and the reason for the log. */
+  | { readonly failure: number; readonly reason: string };

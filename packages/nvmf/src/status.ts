@@ -47,6 +47,7 @@ export const Status = {
   CONTROLLER_BUSY: command(fabricsStatus.controllerBusy),
   CONNECT_INVALID: command(fabricsStatus.connectInvalidParameters) | STATUS_DNR,
   CONNECT_INVALID_HOST: command(fabricsStatus.connectInvalidHost) | STATUS_DNR,
+  AUTHENTICATION_REQUIRED: command(fabricsStatus.authenticationRequired) | STATUS_DNR,
   INVALID_QUEUE_TYPE: command(fabricsStatus.invalidQueueType) | STATUS_DNR,
 
   COMPARE_FAILURE: pack(statusType.media, mediaStatus.compareFailure),

@@ -25,8 +25,10 @@ export interface TransportOptions {
 /** A transport on one reactor. */
 export interface NvmfTransport {
   readonly trtype: string;
-  /** Starts to listen on this reactor. Rejects with an Error that has a `code`. */
-  listen(address: TransportAddress): Promise<void>;
+  /** Called on every reactor before any listens over TLS. Rejects with an Error. */
+  prepareSecure(): Promise<void>;
+  /** Starts to listen on this reactor, over TLS if `secure`. Rejects with an Error that has a `code`. */
+  listen(address: TransportAddress, secure: boolean): Promise<void>;
   /** Stops listening and ends the connections that came through there. */
   stopListening(address: TransportAddress): Promise<void>;
   /**

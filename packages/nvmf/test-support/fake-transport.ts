@@ -224,6 +224,8 @@ export class FakeTransport implements NvmfTransport {
     return qpair;
   }
 
+  async prepareSecure(): Promise<void> {}
+
   async listen(address: TransportAddress): Promise<void> {
     if (address.trsvcid === '1') throw new Error('EACCES');
     this.listening.push(address);

@@ -1,8 +1,13 @@
 import { BdevRegistry, type BdevSpec, bdevReactorEntry } from '@spdk-ts/bdev';
 import { ManualClock, TICKS_PER_MS } from '@spdk-ts/env';
+import type { Keyring } from '@spdk-ts/keyring';
 import { setLogWriter } from '@spdk-ts/log';
 import { encodeCc } from '@spdk-ts/nvme-spec';
 import { LocalHost, type ReactorPlugin } from '@spdk-ts/reactor';
+// The target loads these when they are needed; virtual time would not wait for it.
+import '../src/authentication.ts';
+import '../src/control/authentication-control.ts';
+import '../src/control/host-keys-control.ts';
 import { NvmfTarget } from '../src/control/target.ts';
 import { getPollGroup, nvmfReactorPlugin } from '../src/plugin.ts';
 import type { NvmfPollGroup } from '../src/poll-group.ts';
@@ -34,13 +39,13 @@ export class Harness {
   groups: NvmfPollGroup[] = [];
   private restoreLog: (line: string) => void = () => {};
 
-  static async start(reactors = 1): Promise<Harness> {
+  static async start(reactors = 1, keyring?: Keyring): Promise<Harness> {
     const harness = new Harness();
-    await harness.up(reactors);
+    await harness.up(reactors, keyring);
     return harness;
   }
 
-  private async up(count: number): Promise<void> {
+  private async up(count: number, keyring?: Keyring): Promise<void> {
     resetControl();
     this.restoreLog = setLogWriter((line) => this.log.push(line));
     const { default: bdevPlugin } = (await import(bdevReactorEntry)) as { default: ReactorPlugin };
@@ -49,7 +54,8 @@ export class Harness {
     this.groups = this.host.local.map(getPollGroup);
     this.bdevs = new BdevRegistry(this.host, { bdev_io_pool_size: 4096, bdev_io_cache_size: 64 });
     this.bdevs.registerModule(memoryModule);
-    this.target = new NvmfTarget({ host: this.host, bdevs: this.bdevs, version: '1.2.3' });
+    const parts = { host: this.host, bdevs: this.bdevs, version: '1.2.3' };
+    this.target = new NvmfTarget({ ...parts, ...(keyring !== undefined && { keyring }) });
     await this.bdev('Mem0', UUID);
     await this.done(this.target.createTransport({ trtype: 'tcp' }));
     await this.done(
@@ -75,7 +81,7 @@ export class Harness {
   }
 
   async stop(): Promise<void> {
-    await this.done(this.target.stop());
+    await this.joined(this.target.stop());
     await this.done(this.bdevs.stop());
     await this.done(this.host.stop());
     setLogWriter(this.restoreLog);
@@ -114,6 +120,22 @@ export class Harness {
     }
     if (!ended) throw new Error('it does not end');
     return await promise;
+  }
+
+  /** The same of what waits for a thread that is not one of the reactors'. */
+  private async joined<T>(promise: Promise<T>): Promise<T> {
+    let ended = false;
+    const end = (): void => {
+      ended = true;
+    };
+    promise.then(end, end);
+    const deadline = performance.now() + 60_000;
+    while (!ended && performance.now() < deadline) {
+      this.clock.advance(TICKS_PER_MS / 100);
+      await this.turns(1);
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    return await this.done(promise);
   }
 
   /** The completion of a command, while the reactors run. */

@@ -125,7 +125,7 @@ export const nvmfSubsystemMethods = [
       nqn: nqnOrDiscovery,
       tgt_name: tgtName('-p, --tgt-name'),
       listen_address: required(listenAddress, 'Address to listen on.', { cli: fields }),
-      secure_channel: optional(t.bool, 'Accept only connections that begin with TLS.', {
+      secure_channel: optional(t.bool, 'Accept only connections that begin with TLS 1.3 and a PSK.', {
         default: 'false',
         cli: set('-k, --secure-channel'),
       }),
@@ -234,7 +234,33 @@ export const nvmfSubsystemMethods = [
     },
     result: t.bool,
     resultText: '`true`',
-    errors: [[-32602, 'There is no such subsystem, or the host is on its list.']],
+    errors: [
+      [
+        -32602,
+        'There is no such subsystem, the host is on its list, or a key does not exist or cannot be used.',
+      ],
+    ],
+  }),
+  define({
+    name: 'nvmf_subsystem_set_keys',
+    text: 'Changes the DH-HMAC-CHAP keys of a host. What is not given stays; what is connected stays until it authenticates itself again.',
+    params: {
+      nqn,
+      host: required(t.string, 'NQN of the host.', { cli: positional }),
+      tgt_name: tgtName('-t, --tgt-name'),
+      dhchap_key: optional(t.string, 'Name of its DH-HMAC-CHAP key.', { cli: option('--dhchap-key') }),
+      dhchap_ctrlr_key: optional(t.string, 'Name of the key the controller answers with.', {
+        cli: option('--dhchap-ctrlr-key'),
+      }),
+    },
+    result: t.bool,
+    resultText: '`true`',
+    errors: [
+      [
+        -32602,
+        'There is no such subsystem, the host is not on its list, or a key does not exist or cannot be used.',
+      ],
+    ],
   }),
   define({
     name: 'nvmf_subsystem_remove_host',
@@ -294,6 +320,14 @@ export const nvmfSubsystemMethods = [
         hostnqn: optional(t.string, 'Host.'),
         listen_address: addressInfo,
         peer_address: optional(addressInfo, 'Address of the host.'),
+        auth: optional(
+          t.object({
+            state: required(t.string, '"negotiate" to "completed", or "error".'),
+            digest: t.string,
+            dhgroup: t.string,
+          }),
+          'Its authentication, if it must or does authenticate itself.',
+        ),
       }),
     ),
     errors: [[-32602, 'There is no such subsystem.']],

@@ -1,4 +1,5 @@
 import { Logger } from '@spdk-ts/log';
+import { parsePskIdentity } from '@spdk-ts/nvme-auth/identifiers';
 import {
   CNTLID_DYNAMIC,
   CNTLID_STATIC,
@@ -88,6 +89,8 @@ export class Admission {
         0,
         `Subsystem '${subnqn}' does not allow host '${hostnqn}' to connect at this address.`,
       );
+    const unfit = this.unfitChannel(subsystem, question);
+    if (unfit !== null) return refusal(Status.CONNECT_INVALID_HOST, 0, unfit);
     return qid === 0
       ? this.create(subsystem, transport, question, reactor)
       : this.join(subsystem, question, reactor);
@@ -104,6 +107,17 @@ export class Admission {
       );
     }
     return true;
+  }
+
+  /** Why a connection's security is not what its listener, or its identity, asks for; null: it is. */
+  private unfitChannel(subsystem: Subsystem, question: ConnectQuestion): string | null {
+    const { subnqn, hostnqn, psk_identity } = question;
+    const secure = subsystem.listener(addresses(question).listen)?.secure_channel ?? psk_identity !== null;
+    if (psk_identity === null) return secure ? `subsystem '${subnqn}' is reached over TLS only there` : null;
+    if (!secure) return `subsystem '${subnqn}' is not reached over TLS there`;
+    const proven = parsePskIdentity(psk_identity);
+    if (proven?.hostnqn === hostnqn && proven.subnqn === subnqn) return null;
+    return `the connection's PSK identity is not of host '${hostnqn}' and subsystem '${subnqn}'`;
   }
 
   private create(
@@ -172,12 +186,22 @@ export class Admission {
 
   private admit(controller: ControllerRecord, question: ConnectQuestion, reactor: number): ConnectAnswer {
     const { qid, thread } = question;
-    controller.qpairs.set(qid, { qid, reactor, thread, ...addresses(question) });
+    const authenticate = controller.subsystem.authenticates(controller.hostnqn);
+    const auth = authenticate ? { state: 'negotiate', hash: 0, dhgroup: -1 } : null;
+    controller.qpairs.set(qid, { qid, reactor, thread, auth, ...addresses(question) });
     controller.state.setReactorOf(qid, reactor);
     const { id, cntlid, subsystem, hostnqn, hostid, state, transport } = controller;
     return {
-      grant: { id, cntlid, subsystem: subsystem.id, hostnqn, hostid, state: state.memory, transport },
+      grant: {
+        ...{ id, cntlid, subsystem: subsystem.id, hostnqn, hostid, state: state.memory, transport },
+        authenticate,
+      },
     };
+  }
+
+  /** A controller that a reactor speaks of. */
+  controller(id: number): ControllerRecord | undefined {
+    return this.controllers.get(id);
   }
 
   /** A queue pair has ended. With the admin queue ends the association. */

@@ -8,6 +8,7 @@ import {
   discoverySubtype,
   encodeDiscoveryLog,
   parseAdrfam,
+  tcpSecurity,
   treq,
   trtype,
 } from '@spdk-ts/nvme-spec';
@@ -49,6 +50,7 @@ function entry(
   portid: number,
   asqsz: number,
   eflags: number,
+  secure: boolean,
   cntlid = CNTLID_DYNAMIC,
 ): DiscoveryRecord {
   return {
@@ -56,7 +58,8 @@ function entry(
     adrfam: parseAdrfam(address.adrfam) ?? adrfam.none,
     subtype,
     // "Not specified": nvme-cli 2.3 gives up on "not required".
-    treq: treq.notSpecified,
+    treq: secure ? treq.secureChannelRequired : treq.notSpecified,
+    sectype: secure && address.trtype === 'TCP' ? tcpSecurity.tls13 : tcpSecurity.none,
     ...{ portid, cntlid, asqsz, eflags },
     ...{ trsvcid: address.trsvcid, subnqn, traddr: address.traddr },
   };
@@ -98,17 +101,17 @@ export function discoveryLog(
     const discovery = subsystem.subtype === 'Discovery';
     const { admin_label, static_controllers } = subsystem.options;
     const cntlid = static_controllers ? CNTLID_STATIC : CNTLID_DYNAMIC;
-    for (const { id, address } of subsystem.listeners) {
+    for (const { id, address, secure_channel } of subsystem.listeners) {
       if (!matches(address, at, filters)) continue;
       const subtype = discovery ? discoverySubtype.currentDiscovery : discoverySubtype.nvm;
       const depth = source.admin_depth(address.trtype);
       const eflags = discovery ? ownFlags(source.filters) : 0;
-      const record = entry(subtype, subsystem.shown_nqn, address, id, depth, eflags, cntlid);
+      const record = entry(subtype, subsystem.shown_nqn, address, id, depth, eflags, secure_channel, cntlid);
       records.push(admin_label === undefined ? record : { ...record, adminLabel: admin_label });
     }
   }
   if (!portLocal)
-    for (const { address, subnqn } of source.referrals)
-      records.push(entry(discoverySubtype.referral, subnqn, address, 0, REFERRAL_ASQSZ, 0));
+    for (const { address, subnqn, secure_channel } of source.referrals)
+      records.push(entry(discoverySubtype.referral, subnqn, address, 0, REFERRAL_ASQSZ, 0, secure_channel));
   return encodeDiscoveryLog(source.genctr, records, (lsp & discoveryLsp.extended) !== 0);
 }

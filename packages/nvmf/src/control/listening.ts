@@ -1,11 +1,23 @@
+import { Logger } from '@spdk-ts/log';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { invalidParams } from '@spdk-ts/rpc';
 import type { TransportAddress } from '../qpair.ts';
 import { addressText } from './address-control.ts';
 
+const log = new Logger('nvmf');
+
+/** Whether OpenSSL was given a configuration when the process started. */
+function hasOpensslConfig(): boolean {
+  const { OPENSSL_CONF, NODE_OPTIONS = '' } = process.env;
+  return (
+    OPENSSL_CONF !== undefined || `${NODE_OPTIONS} ${process.execArgv.join(' ')}`.includes('--openssl-config')
+  );
+}
+
 interface Listening {
   readonly address: TransportAddress;
   readonly reactor: number;
+  readonly secure: boolean;
   users: number;
 }
 
@@ -17,10 +29,21 @@ export class ListeningAddresses {
   private readonly host: ReactorHost;
   private readonly addresses = new Map<string, Listening>();
   private count = 0;
+  private toldOfTickets = false;
   private changes: Promise<unknown> = Promise.resolve();
 
   constructor(host: ReactorHost) {
     this.host = host;
+  }
+
+  private async prepareSecure(address: TransportAddress): Promise<void> {
+    await this.host.broadcast('nvmf', 'prepareSecure', address);
+    if (this.toldOfTickets || hasOpensslConfig()) return;
+    this.toldOfTickets = true;
+    log.notice(
+      'TLS: Linux hosts end connections that session tickets arrive on, and only an OpenSSL configuration turns those off: ' +
+        'start the target with OPENSSL_CONF=…/spdk-ts/bin/tls.cnf (docs/nvmf.md)',
+    );
   }
 
   private serialize<T>(change: () => Promise<T>): Promise<T> {
@@ -29,18 +52,28 @@ export class ListeningAddresses {
     return result;
   }
 
-  /** One more subsystem is reachable there. Rejects with an RPC error -32602 that says why it cannot be. */
-  add(address: TransportAddress): Promise<void> {
+  /**
+   * One more subsystem is reachable there, over TLS if `secure`. Rejects with an RPC error -32602 that says why it
+   * cannot be.
+   */
+  add(address: TransportAddress, secure: boolean): Promise<void> {
     return this.serialize(async () => {
       const key = addressText(address);
       const known = this.addresses.get(key);
+      if (known !== undefined && known.secure !== secure)
+        throw invalidParams(
+          `secure_channel is ${secure}: others are reached at ${key} ${known.secure ? 'over TLS' : 'without TLS'}, and an address is one or the other`,
+          'secure_channel',
+        );
       if (known !== undefined) {
         known.users++;
         return;
       }
       const reactor = this.count % this.host.reactors.length;
       try {
-        await this.host.call(reactor, 'nvmf', 'listen', address);
+        // Any of them may get connections that come through there.
+        if (secure) await this.prepareSecure(address);
+        await this.host.call(reactor, 'nvmf', 'listen', { address, secure });
       } catch (error) {
         throw invalidParams(
           `listen_address: cannot listen at ${key}: ${(error as Error).message}`,
@@ -48,7 +81,7 @@ export class ListeningAddresses {
         );
       }
       this.count++;
-      this.addresses.set(key, { address, reactor, users: 1 });
+      this.addresses.set(key, { address, reactor, secure, users: 1 });
     });
   }
 

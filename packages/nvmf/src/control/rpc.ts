@@ -1,17 +1,24 @@
 import { TICK_RATE } from '@spdk-ts/env';
+import { dhchapGroup, dhchapHash } from '@spdk-ts/nvme-auth/identifiers';
 import { formatUuid } from '@spdk-ts/nvme-spec';
 import { errnoError, RpcError, rpcCode } from '@spdk-ts/rpc';
 import type { TransportAddress } from '../qpair.ts';
 import { namespaceInfo } from './namespaces-control.ts';
 import { checkTarget, type RpcRegistrar } from './rpc-common.ts';
 import { registerLimitRpcs } from './rpc-limits.ts';
-import type { Subsystem } from './subsystem.ts';
+import type { QpairRecord, Subsystem } from './subsystem.ts';
 import type { NvmfTarget } from './target.ts';
 import { transportInfo } from './transport-options.ts';
 
 const addressInfo = ({ trtype, adrfam, traddr, trsvcid }: TransportAddress): TransportAddress => ({
   ...{ trtype, adrfam, traddr, trsvcid },
 });
+
+function authInfo({ state, hash, dhgroup }: NonNullable<QpairRecord['auth']>) {
+  const nameOf = (ids: Readonly<Record<string, number>>, id: number): string =>
+    Object.entries(ids).find(([, value]) => value === id)?.[0] ?? 'unknown';
+  return { state, digest: nameOf(dhchapHash, hash), dhgroup: nameOf(dhchapGroup, dhgroup) };
+}
 
 function subsystemInfo(subsystem: Subsystem) {
   const { nqn, subtype, allow_any_host, options } = subsystem;
@@ -118,6 +125,11 @@ function registerAccessRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
     const { nqn, host, tgt_name: _, ...keys } = params;
     await target.addHost(nqn, host, keys);
   });
+  rpc.register('nvmf_subsystem_set_keys', async (params) => {
+    checkTarget(params);
+    const { nqn, host, tgt_name: _, ...keys } = params;
+    await target.setKeys(nqn, host, keys);
+  });
   rpc.register('nvmf_subsystem_remove_host', async (params) => {
     checkTarget(params);
     await target.removeHost(params.nqn, params.host, params.timeout_ms);
@@ -144,10 +156,11 @@ function registerViewRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
     checkTarget(params);
     const controllers = [...target.subsystem(params.nqn).controllers.values()];
     return controllers.flatMap(({ cntlid, hostnqn, state, qpairs }) =>
-      [...qpairs.values()].map(({ qid, thread, listen, peer }) => ({
+      [...qpairs.values()].map(({ qid, thread, listen, peer, auth }) => ({
         ...{ cntlid, qid, state: state.closing ? 'deactivating' : 'enabled', thread, hostnqn },
         listen_address: addressInfo(listen),
         peer_address: addressInfo(peer),
+        ...(auth !== null && { auth: authInfo(auth) }),
       })),
     );
   });

@@ -5,8 +5,9 @@ import type { TransportAddress } from '../qpair.ts';
 import type { SubsystemSnapshot, SubsystemType } from '../snapshot.ts';
 import type { TransportOptions } from '../transport.ts';
 import { sameAddress } from './address-control.ts';
+import type { HostKeys } from './host-keys-control.ts';
 
-/** Names of keys that a host authenticates with: kept and shown, used by a later release. */
+/** Names of the keys that a host authenticates with: what is kept and shown of them. */
 export interface HostOptions {
   readonly psk?: string;
   readonly dhchap_key?: string;
@@ -40,6 +41,8 @@ export interface QpairRecord {
   readonly thread: string;
   readonly listen: TransportAddress;
   readonly peer: TransportAddress;
+  /** How far its authentication is, if it does or must authenticate itself. */
+  auth: { readonly state: string; readonly hash: number; readonly dhgroup: number } | null;
 }
 
 /** A controller as the control thread knows it: who, and which reactor serves which queue. */
@@ -79,6 +82,8 @@ export class Subsystem {
   readonly options: SubsystemOptions;
   allow_any_host: boolean;
   readonly hosts = new Map<string, HostOptions>();
+  /** The keys that the hosts' options name. */
+  readonly hostKeys = new Map<string, HostKeys>();
   listeners: ListenerRecord[] = [];
   readonly namespaces = new Map<number, NamespaceRecord>();
   /** By CNTLID. */
@@ -138,6 +143,11 @@ export class Subsystem {
 
   allows(hostnqn: string): boolean {
     return this.allow_any_host || this.hosts.has(hostnqn);
+  }
+
+  /** Whether a host must authenticate itself. */
+  authenticates(hostnqn: string): boolean {
+    return (this.hostKeys.get(hostnqn)?.dhchap ?? null) !== null;
   }
 
   listener(address: TransportAddress): ListenerRecord | undefined {

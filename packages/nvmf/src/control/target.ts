@@ -1,6 +1,14 @@
 import type { BdevEvent, BdevRegistry } from '@spdk-ts/bdev';
 import { parseCpuset } from '@spdk-ts/env';
+import { Keyring } from '@spdk-ts/keyring';
 import { Logger } from '@spdk-ts/log';
+import {
+  type DhchapGroupName,
+  type DhchapHashName,
+  dhchapGroup,
+  dhchapHash,
+  identifierMask,
+} from '@spdk-ts/nvme-auth/identifiers';
 import { DISCOVERY_NQN, nqnProblem } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { errnoError, invalidParams } from '@spdk-ts/rpc';
@@ -20,6 +28,7 @@ import { Admission } from './admission.ts';
 import { type ConfigCall, targetConfig } from './config.ts';
 import { type DiscoveryFilter, discoveryLog, type Referral } from './discovery.ts';
 import { DiscoveryPages } from './discovery-pages.ts';
+import { HostAccess } from './host-access.ts';
 import { changedLimits } from './limits-control.ts';
 import { ListeningAddresses } from './listening.ts';
 import { type NamespaceParams, openNamespace } from './namespaces-control.ts';
@@ -43,6 +52,8 @@ export interface NvmfTargetParts {
   readonly bdevs: BdevRegistry;
   /** Firmware revision that controllers report: at most 8 characters. */
   readonly version?: string;
+  /** Where hosts' keys are; an empty one if it is left out. */
+  readonly keyring?: Keyring;
   /** Types of transports that the reactors' plugin has. */
   readonly trtypes?: readonly string[];
 }
@@ -52,8 +63,8 @@ export interface TargetConfig {
   readonly admin_cmd_passthru?: Record<string, boolean>;
   readonly poll_groups_mask?: string;
   readonly discovery_filters?: readonly DiscoveryFilter[];
-  readonly dhchap_digests?: readonly string[];
-  readonly dhchap_dhgroups?: readonly string[];
+  readonly dhchap_digests?: readonly DhchapHashName[];
+  readonly dhchap_dhgroups?: readonly DhchapGroupName[];
   /** A name of the discovery service's own, beside the one that all have. */
   readonly discovery_nqn?: string;
   readonly dup_host_policy?: 'allow' | 'restrict_per_listener';
@@ -93,13 +104,20 @@ export class NvmfTarget {
   private readonly trtypes: readonly string[];
   private readonly firmware_revision: string;
   private readonly admission: Admission;
+  private readonly access: HostAccess;
   private readonly listening: ListeningAddresses;
   private readonly discoveryPages = new DiscoveryPages();
   private readonly log = new Logger('nvmf');
   private started: Promise<void> | null = null;
   private ids = 0;
 
-  constructor({ host, bdevs, version = '0.1.0', trtypes = ['TCP'] }: NvmfTargetParts) {
+  constructor({
+    host,
+    bdevs,
+    version = '0.1.0',
+    keyring = new Keyring(),
+    trtypes = ['TCP'],
+  }: NvmfTargetParts) {
     this.host = host;
     this.bdevs = bdevs;
     this.trtypes = trtypes;
@@ -117,10 +135,18 @@ export class NvmfTarget {
       },
       restrictsDuplicateHosts: () => this.settings.dup_host_policy === 'restrict_per_listener',
     });
+    this.access = new HostAccess({
+      ...{ host, keyring, subsystems: () => this.subsystems.values() },
+      controller: (id) => this.admission.controller(id),
+    });
     this.discovery = this.makeSubsystem(DISCOVERY_NQN, 'Discovery', discoveryOptions, true);
     host.provide('nvmf', {
       connect: (question: ConnectQuestion, reactor) => this.admission.connect(question, reactor),
-      qpairGone: (gone: QpairGone) => this.admission.qpairGone(gone),
+      qpairGone: (gone: QpairGone) => {
+        this.access.forget(gone);
+        this.admission.qpairGone(gone);
+      },
+      ...this.access.services,
       resetSubsystem: (id: number) => this.resetSubsystem(id),
       discoveryLog: (question: DiscoveryQuestion) => this.discoveryLog(question),
     });
@@ -136,8 +162,12 @@ export class NvmfTarget {
   }
 
   private snapshot(): TargetSnapshot {
-    const { firmware_revision, crdt, limits, counts } = this;
-    return { firmware_revision, crdt, limits, counts: counts.memory, serving: this.serving() };
+    const { firmware_revision, crdt, limits, counts, settings } = this;
+    return {
+      ...{ firmware_revision, crdt, limits, counts: counts.memory, serving: this.serving() },
+      dhchap_digests: identifierMask(dhchapHash, settings.dhchap_digests),
+      dhchap_dhgroups: identifierMask(dhchapGroup, settings.dhchap_dhgroups),
+    };
   }
 
   /** The reactors whose cores are in poll_groups_mask. Throws an RPC error if it names none of them. */
@@ -164,6 +194,7 @@ export class NvmfTarget {
     for (const subsystem of this.subsystems.values()) subsystem.ending = true;
     await this.host.broadcast('nvmf', 'stop');
     for (const subsystem of this.subsystems.values()) await this.closeNamespaces(subsystem);
+    await this.access.stop();
   }
 
   /** Takes the options of nvmf_set_config. Rejects with RPC errors. */
@@ -273,6 +304,7 @@ export class NvmfTarget {
       }
       await this.host.broadcast('nvmf', 'removeSubsystem', { id: subsystem.id });
       await this.closeNamespaces(subsystem);
+      for (const host of [...subsystem.hostKeys.keys()]) await this.access.drop(subsystem, host);
       this.subsystems.delete(nqn);
     });
   }
@@ -359,8 +391,7 @@ export class NvmfTarget {
   async addListener(nqn: string, params: ListenerParams): Promise<void> {
     const subsystem = this.subsystem(nqn);
     const address = parseAddress(params.listen_address, 'listen_address');
-    if (params.secure_channel === true)
-      throw invalidParams('secure_channel is true: TLS listeners do not exist here yet', 'secure_channel');
+    const secure_channel = params.secure_channel ?? false;
     if (!this.transports.has(address.trtype))
       throw invalidParams(
         `listen_address.trtype: there is no ${address.trtype} transport; call nvmf_create_transport first`,
@@ -374,9 +405,9 @@ export class NvmfTarget {
         throw invalidParams(
           `listen_address: subsystem ${nqn} has ${this.limits.listeners} listeners; raise the limit with spdk_ts_nvmf_set_limits`,
         );
-      await this.listening.add(address);
+      await this.listening.add(address, secure_channel);
       const record: ListenerRecord = {
-        ...{ id: subsystem.nextListenerId(), address, secure_channel: false },
+        ...{ id: subsystem.nextListenerId(), address, secure_channel },
         ...{ ana_state: params.ana_state ?? 'optimized', sock_impl: params.sock_impl },
       };
       subsystem.listeners = [...subsystem.listeners, record];
@@ -418,9 +449,15 @@ export class NvmfTarget {
           `host: subsystem ${nqn} has ${this.limits.hosts} hosts; raise the limit with spdk_ts_nvmf_set_limits`,
           'host',
         );
-      subsystem.hosts.set(host, options);
+      await this.access.add(subsystem, host, options);
       this.discoveryChanged();
     });
+  }
+
+  /** Other DH-HMAC-CHAP keys for a host. What is connected stays, until it authenticates itself again. */
+  async setKeys(nqn: string, host: string, changes: Omit<HostOptions, 'psk'>): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    await this.change(subsystem, () => this.access.change(subsystem, host, changes));
   }
 
   async removeHost(nqn: string, host: string, timeout_ms = DISCONNECT_MS): Promise<void> {
@@ -428,6 +465,7 @@ export class NvmfTarget {
     await this.change(subsystem, async () => {
       if (!subsystem.hosts.delete(host))
         throw invalidParams(`host: ${host} is not on the list of subsystem ${nqn}`, 'host');
+      await this.access.drop(subsystem, host);
       this.discoveryChanged();
       const its = [...subsystem.controllers.values()].filter(({ hostnqn }) => hostnqn === host);
       await this.endControllers(subsystem, its, 'its host has been removed', timeout_ms);

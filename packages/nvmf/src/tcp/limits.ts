@@ -8,6 +8,8 @@ export const ADMIN_CAPSULE_DATA_MAX = 8192;
 export interface TcpTimeouts {
   /** From accept to a complete ICReq. */
   readonly icreq: number;
+  /** From accept to the end of the TLS handshake. */
+  readonly tls: number;
   /** From ICResp to a Connect command. */
   readonly connect: number;
   /** From C2HTermReq until the host has closed: at most 30 s (TCP Transport 1.0, 3.5). */
@@ -28,6 +30,7 @@ const second = 1000 * TICKS_PER_MS;
 
 export const defaultTcpTimeouts: TcpTimeouts = {
   icreq: 10 * second,
+  tls: 10 * second,
   connect: 30 * second,
   terminate: 10 * second,
   send: 30 * second,

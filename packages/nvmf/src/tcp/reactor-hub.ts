@@ -2,7 +2,7 @@ import type { Reactor } from '@spdk-ts/reactor';
 
 /** Ring messages between the TCP transports of a process's reactors (32 … 47 are this transport's). */
 export const TcpMessage = {
-  /** Serve this connection: descriptor, number of the listener, 1 if it listens on any address. */
+  /** Serve this connection: descriptor, number of the listener, bits of {@link AdoptFlag}. */
   ADOPT: 32,
   /** A connection that you handed to me has ended: number of the listener. */
   ENDED: 33,
@@ -10,9 +10,17 @@ export const TcpMessage = {
   STOPPED: 34,
 } as const;
 
+/** What is told of a connection's listener. */
+export const AdoptFlag = {
+  /** It listens on any address. */
+  ANY_ADDRESS: 1,
+  /** Connections begin with TLS. */
+  SECURE: 2,
+} as const;
+
 /** What a reactor's transport does with the others' messages. */
 export interface HubMember {
-  adopt(from: number, fd: number, listenerId: number, anyAddress: boolean): void;
+  adopt(from: number, fd: number, listenerId: number, flags: number): void;
   handedOverEnded(to: number): void;
   listenerStopped(from: number, listenerId: number): void;
   /** Closes a connection that came too late for a transport. */
@@ -40,7 +48,7 @@ export class ReactorHub {
 
   private constructor(reactor: Reactor) {
     this.reactor = reactor;
-    reactor.onMessage(TcpMessage.ADOPT, (m, from) => this.adopt(from, m[1]!, m[2]!, m[3] !== 0));
+    reactor.onMessage(TcpMessage.ADOPT, (m, from) => this.adopt(from, m[1]!, m[2]!, m[3]!));
     reactor.onMessage(TcpMessage.ENDED, (_, from) => this.member?.handedOverEnded(from));
     reactor.onMessage(TcpMessage.STOPPED, (m, from) => this.member?.listenerStopped(from, m[1]!));
   }
@@ -53,8 +61,8 @@ export class ReactorHub {
     if (this.member === member) this.member = null;
   }
 
-  private adopt(from: number, fd: number, listenerId: number, anyAddress: boolean): void {
-    if (this.member !== null) this.member.adopt(from, fd, listenerId, anyAddress);
+  private adopt(from: number, fd: number, listenerId: number, flags: number): void {
+    if (this.member !== null) this.member.adopt(from, fd, listenerId, flags);
     else {
       this.last?.refuse(fd);
       this.reactor.sendMessage(from, TcpMessage.ENDED, listenerId);

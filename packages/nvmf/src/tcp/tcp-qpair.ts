@@ -63,6 +63,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   readonly maxIoSize: number;
   readonly listenAddress: TransportAddress;
   peerAddress: TransportAddress;
+  override readonly pskIdentity: string | null;
   readonly requests: RequestPool;
   state: number = TcpState.INITIALIZING;
   /** Which listener it came through: the reactor that accepted it, and its number there. */
@@ -91,6 +92,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     listenAddress: TransportAddress,
     listenerReactor: number,
     listenerId: number,
+    pskIdentity: string | null = null,
   ) {
     super(id, transport.group);
     this.transport = transport;
@@ -99,6 +101,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     this.peerAddress = listenAddress;
     this.listenerReactor = listenerReactor;
     this.listenerId = listenerId;
+    this.pskIdentity = pskIdentity;
     this.capsuleMax = Math.min(transport.options.in_capsule_data_size, transport.maxIoSize);
     this.c2hSuccess = transport.options.c2h_success;
     this.requests = new RequestPool(this);

@@ -4,16 +4,17 @@ import {
   type AcceptedSock,
   createSockGroup,
   type Sock,
-  type SockAcceptor,
+  type SockAddress,
   type SockGroup,
-  type SockListener,
 } from '@spdk-ts/sock';
 import type { Limits } from '../limits.ts';
 import type { NvmfPollGroup } from '../poll-group.ts';
 import type { TransportAddress } from '../qpair.ts';
 import type { NvmfTransport, NvmfTransportType, TransportOptions } from '../transport.ts';
 import { COMPLAINTS_MAX, DEADLINE_PERIOD_US, type TcpTimeouts, timeoutsOf } from './limits.ts';
-import { type HubMember, ReactorHub, TcpMessage } from './reactor-hub.ts';
+import { AdoptFlag, type HubMember, ReactorHub, TcpMessage } from './reactor-hub.ts';
+import type { SecureArrival, SecureChannel } from './secure-channel.ts';
+import { flagsOf, listenAddress, sameAddress, TcpListener, TRTYPE } from './tcp-listener.ts';
 import { TcpQpair } from './tcp-qpair.ts';
 
 /** Makes the sockets of one reactor. */
@@ -21,47 +22,8 @@ export type SockGroupFactory = (reactor: Reactor, options: TransportOptions) => 
 
 const bestSocks: SockGroupFactory = (reactor) => createSockGroup(reactor);
 
-const TRTYPE = 'TCP';
-
 /** How long `destroy` waits for connections to end, ticks. */
 const DRAIN_TICKS = 2_000_000_000;
-
-function isAnyAddress(traddr: string): boolean {
-  return /^[0:.]+$/.test(traddr);
-}
-
-/** The address that a subsystem's listener has, for a connection to `local`. */
-function listenAddress(
-  local: { adrfam: string; traddr: string; trsvcid: string },
-  any: boolean,
-): TransportAddress {
-  const traddr = any ? (local.adrfam === 'IPv6' ? '::' : '0.0.0.0') : local.traddr;
-  return { trtype: TRTYPE, adrfam: local.adrfam, traddr, trsvcid: local.trsvcid };
-}
-
-function sameAddress(a: TransportAddress, b: TransportAddress): boolean {
-  return a.traddr === b.traddr && a.trsvcid === b.trsvcid;
-}
-
-/** One address that this reactor accepts connections at. */
-class TcpListener implements SockAcceptor {
-  readonly id: number;
-  readonly address: TransportAddress;
-  readonly anyAddress: boolean;
-  sock: SockListener | null = null;
-  private readonly transport: TcpTransport;
-
-  constructor(id: number, address: TransportAddress, transport: TcpTransport) {
-    this.id = id;
-    this.address = address;
-    this.anyAddress = isAnyAddress(address.traddr);
-    this.transport = transport;
-  }
-
-  sockAccepted(sock: AcceptedSock): void {
-    this.transport.place(sock, this);
-  }
-}
 
 /** NVMe/TCP on one reactor: its listeners, its sockets and its connections. */
 export class TcpTransport implements NvmfTransport, HubMember {
@@ -74,6 +36,7 @@ export class TcpTransport implements NvmfTransport, HubMember {
   readonly log = new Logger('nvmf_tcp');
   readonly qpairs = new Set<TcpQpair>();
   private readonly socks: SockGroup;
+  private secure: SecureChannel | null = null;
   private readonly reactor: Reactor;
   private readonly hub: ReactorHub;
   private readonly deadlines: Poller;
@@ -117,9 +80,18 @@ export class TcpTransport implements NvmfTransport, HubMember {
     return this.knownTimeouts.timeouts;
   }
 
+  /** TLS is much code, which most targets need not load. */
+  async prepareSecure(): Promise<void> {
+    const { SecureChannel } = await import('./secure-channel.ts');
+    if (!this.destroyed) this.secure ??= new SecureChannel(this.group, this.timeouts);
+  }
+
   /** Listens at an address of this machine; the socket layer's errors pass through (`code` EADDRINUSE …). */
-  async listen(address: TransportAddress): Promise<void> {
-    const listener = new TcpListener(++this.listenerIds, address, this);
+  async listen(address: TransportAddress, secure = false): Promise<void> {
+    if (secure) await this.prepareSecure();
+    const listener = new TcpListener(++this.listenerIds, address, secure, (sock, from) =>
+      this.place(sock, from),
+    );
     listener.sock = await this.socks.listen(address.traddr, Number(address.trsvcid), listener);
     if (this.destroyed) await listener.sock.close();
     else this.listeners.push(listener);
@@ -143,14 +115,16 @@ export class TcpTransport implements NvmfTransport, HubMember {
   }
 
   poll(): number {
-    return this.socks.poll();
+    const work = this.socks.poll();
+    return this.secure === null ? work : work + this.secure.poll();
   }
 
   flush(): number {
     const { unsent } = this;
     for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
     this.unsentCount = 0;
-    return this.socks.flush();
+    const sent = this.socks.flush();
+    return this.secure === null ? sent : sent + this.secure.flush();
   }
 
   /** For queue pairs: there is something to send by the end of the iteration. */
@@ -178,7 +152,7 @@ export class TcpTransport implements NvmfTransport, HubMember {
   }
 
   /** Gives an accepted connection to the reactor that has the fewest of them. */
-  place(accepted: AcceptedSock, listener: TcpListener): void {
+  private place(accepted: AcceptedSock, listener: TcpListener): void {
     if (this.destroyed || !this.listeners.includes(listener)) {
       accepted.close();
       return;
@@ -192,6 +166,10 @@ export class TcpTransport implements NvmfTransport, HubMember {
     const here = this.reactor.index;
     const to = this.socks.canDetach ? this.leastLoaded() : here;
     this.load[to]!++;
+    if (to === here && listener.secure) {
+      this.secure!.accept(accepted, this.socks, this.arrival(listener, here, accepted.local));
+      return;
+    }
     if (to === here) {
       this.serve(listenAddress(accepted.local, listener.anyAddress), here, listener.id, (qpair) =>
         accepted.attach(qpair),
@@ -200,7 +178,26 @@ export class TcpTransport implements NvmfTransport, HubMember {
     }
     const fd = accepted.detach();
     if (fd < 0) this.handedOverEnded(to);
-    else this.reactor.sendMessage(to, TcpMessage.ADOPT, fd, listener.id, listener.anyAddress ? 1 : 0);
+    else this.reactor.sendMessage(to, TcpMessage.ADOPT, fd, listener.id, flagsOf(listener));
+  }
+
+  /** What becomes of a connection that TLS is being negotiated for. */
+  private arrival(
+    listener: { id: number; anyAddress: boolean },
+    from: number,
+    local: SockAddress,
+  ): SecureArrival {
+    const address = listenAddress(local, listener.anyAddress);
+    return {
+      ...{ from, listenerId: listener.id, wanted: true },
+      served: (attach, identity) => {
+        this.serve(address, from, listener.id, attach, identity);
+      },
+      refused: (reason) => {
+        this.complain(`${address.traddr}:${address.trsvcid}: TLS connection refused: ${reason}`);
+        this.connectionEnded(from, listener.id);
+      },
+    };
   }
 
   private leastLoaded(): number {
@@ -216,8 +213,10 @@ export class TcpTransport implements NvmfTransport, HubMember {
     listenerReactor: number,
     listenerId: number,
     attach: (qpair: TcpQpair) => Sock,
+    pskIdentity: string | null = null,
   ): TcpQpair {
-    const qpair = new TcpQpair(this.group.nextQpairId(), this, address, listenerReactor, listenerId);
+    const id = this.group.nextQpairId();
+    const qpair = new TcpQpair(id, this, address, listenerReactor, listenerId, pskIdentity);
     const sock = attach(qpair);
     this.qpairs.add(qpair);
     this.group.addQpair(qpair);
@@ -225,9 +224,15 @@ export class TcpTransport implements NvmfTransport, HubMember {
     return qpair;
   }
 
-  adopt(from: number, fd: number, listenerId: number, anyAddress: boolean): void {
+  adopt(from: number, fd: number, listenerId: number, flags: number): void {
+    const anyAddress = (flags & AdoptFlag.ANY_ADDRESS) !== 0;
     // The socket knows its address, the queue pair wants it from the start.
     try {
+      if ((flags & AdoptFlag.SECURE) !== 0) {
+        const listener = { id: listenerId, anyAddress };
+        this.secure!.adopt(fd, (local) => this.arrival(listener, from, local));
+        return;
+      }
       const sock = this.socks.adopt(fd, nobody);
       this.serve(listenAddress(sock.local, anyAddress), from, listenerId, (qpair) => {
         sock.owner = qpair;
@@ -254,6 +259,7 @@ export class TcpTransport implements NvmfTransport, HubMember {
   }
 
   listenerStopped(from: number, listenerId: number): void {
+    this.secure?.listenerStopped(from, listenerId);
     for (const qpair of this.qpairs)
       if (qpair.listenerReactor === from && qpair.listenerId === listenerId)
         qpair.disconnect('its listener has been removed');
@@ -262,8 +268,12 @@ export class TcpTransport implements NvmfTransport, HubMember {
   /** For queue pairs: nothing is left of this one. */
   ended(qpair: TcpQpair): void {
     this.qpairs.delete(qpair);
-    if (qpair.listenerReactor === this.reactor.index) this.handedOverEnded(this.reactor.index);
-    else this.reactor.sendMessage(qpair.listenerReactor, TcpMessage.ENDED, qpair.listenerId);
+    this.connectionEnded(qpair.listenerReactor, qpair.listenerId);
+  }
+
+  private connectionEnded(listenerReactor: number, listenerId: number): void {
+    if (listenerReactor === this.reactor.index) this.handedOverEnded(this.reactor.index);
+    else this.reactor.sendMessage(listenerReactor, TcpMessage.ENDED, listenerId);
   }
 
   /** Closes everything. Resolves when the last connection is gone, or after two seconds without its requests' end. */
@@ -276,8 +286,10 @@ export class TcpTransport implements NvmfTransport, HubMember {
     this.listeners = [];
     for (const listener of listeners) await listener.sock!.close();
     for (const qpair of this.qpairs) qpair.disconnect('the transport is being destroyed');
+    this.secure?.close();
     await this.drain();
     await this.socks.destroy();
+    await this.secure?.destroy();
   }
 
   /** Polls by itself: the group may have stopped already. */
