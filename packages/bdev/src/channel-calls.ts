@@ -14,13 +14,15 @@ export abstract class ChannelCalls {
   abstract submit(io: BdevIo): number;
   abstract freeIo(io: BdevIo): void;
 
-  protected launch(io: BdevIo): number {
+  /** For other calls of this kind: submits an I/O that {@link prepare} has made, and frees it if it is refused. */
+  launch(io: BdevIo): number {
     const result = this.submit(io);
     if (result !== 0) this.freeIo(io);
     return result;
   }
 
-  protected prepare(
+  /** For other calls of this kind: an I/O of a type, or null if there is none now. */
+  prepare(
     type: number,
     offset_blocks: number,
     num_blocks: number,

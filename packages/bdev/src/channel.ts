@@ -1,8 +1,10 @@
 import type { IoChannel, Reactor, Thread } from '@spdk-ts/reactor';
-import { type BdevIo, type BdevIoOwner, IoState, type IoWork, ZcopyPhase } from './bdev-io.ts';
+import { type BdevIo, type BdevIoOwner, IoState, type IoWork } from './bdev-io.ts';
 import { beginBounce, endBounce, enterBounce } from './bounce.ts';
+import { ChannelAborts } from './channel-aborts.ts';
 import { ChannelCalls } from './channel-calls.ts';
 import { After, Gate } from './channel-gate.ts';
+import { ChannelResets } from './channel-resets.ts';
 import { CompareAndWrite } from './compare-and-write.ts';
 import { DataRule } from './data-rule.ts';
 import type { BdevDevice } from './device.ts';
@@ -60,8 +62,6 @@ export class BdevChannel extends ChannelCalls {
   private unstarted = 0;
   /** I/Os that something other than the module carries out: see {@link BdevIo.work}. */
   private works = 0;
-  /** Resets that the control thread works at. */
-  private resets = 0;
   /** A set of {@link Gate}: 0 while nothing is in the way. For the channel's parts. */
   gate = 0;
   /** I/Os that a buffer stands in for: see {@link bounce}. */
@@ -74,6 +74,8 @@ export class BdevChannel extends ChannelCalls {
   private readonly qos = new QosQueue(this);
   private readonly ranges = new RangeQueue(this);
   private readonly zcopies: Zcopies;
+  private readonly aborts: ChannelAborts;
+  private readonly resets = new ChannelResets(this);
 
   constructor(device: BdevDevice, thread: Thread, context: ThreadContext) {
     super();
@@ -89,6 +91,9 @@ export class BdevChannel extends ChannelCalls {
     this.in_place = description.reads_in_place;
     this.data = new DataRule(thread.reactor, description);
     this.zcopies = new Zcopies(this);
+    this.module = device.instance.createChannel(thread);
+    const { module, nomem, qos, ranges } = this;
+    this.aborts = new ChannelAborts(this, { module, context, nomem, qos, ranges });
     if (this.data.limits.limited) this.gate |= Gate.LIMITED;
     if (this.data.separate_md > 0) this.gate |= Gate.METADATA;
     if (description.kv !== null) {
@@ -100,7 +105,6 @@ export class BdevChannel extends ChannelCalls {
     if (device.removed) this.retire();
     this.setHistogram(device.newHistogram());
     this.setRateLimiter(device.limiter);
-    this.module = device.instance.createChannel(thread);
   }
 
   /** True if I/O of a type can be submitted: the module does it, or the layer does it for the module. */
@@ -202,8 +206,8 @@ export class BdevChannel extends ChannelCalls {
     const type = io.type;
     if ((this.gate & Gate.REMOVED) !== 0) return Errno.ENODEV;
     if (!this.supports(type)) return this.refusal(type);
-    if (type === IoType.RESET) return this.submitReset(io);
-    if (type === IoType.ABORT) return this.submitAbort(io);
+    if (type === IoType.RESET) return this.resets.submit(io);
+    if (type === IoType.ABORT) return this.aborts.submit(io);
     if ((KV_TYPES & (1 << type)) !== 0) return this.submitKv(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
@@ -438,20 +442,6 @@ export class BdevChannel extends ChannelCalls {
     return this.outstanding;
   }
 
-  private abortQueued(): void {
-    for (let io = this.nomem.shift(); io !== null; io = this.nomem.shift())
-      this.finishUnstarted(io, IoStatus.ABORTED);
-    this.nomem.changed();
-    for (let io = this.qos.shift(); io !== null; io = this.qos.shift())
-      this.finishUnstarted(io, IoStatus.ABORTED);
-    this.qos.changed();
-    for (let io = this.ranges.shift(); io !== null; io = this.ranges.shift())
-      this.finishUnstarted(io, IoStatus.ABORTED);
-    this.ranges.abortLockers();
-    for (let io = this.context.unqueueOf(this); io !== null; io = this.context.unqueueOf(this))
-      this.finishUnstarted(io, IoStatus.ABORTED);
-  }
-
   /**
    * Ends a zero-copy I/O that {@link zcopyStart} has started with success: `commit`: what is in its memory is written
    * to its blocks (ABORTED while the bdev is reset or removed); else it is forgotten, save what the module's own memory
@@ -481,29 +471,11 @@ export class BdevChannel extends ChannelCalls {
 
   // --- reset and abort ---
 
-  private submitReset(io: BdevIo): number {
-    io.status = IoStatus.PENDING;
-    io.submitted_at = this.reactor.now;
-    io.state = IoState.SUBMITTED;
-    this.resets++;
-    const put = this.holdMore();
-    const end = (status: number): void => {
-      this.resets--;
-      this.finishUnstarted(io, status);
-      put();
-    };
-    this.reactor.control.call('bdev', 'reset', { id: this.device.description.id }).then(
-      () => end(IoStatus.SUCCESS),
-      () => end(IoStatus.FAILED),
-    );
-    return 0;
-  }
-
   /** For the device: new I/O ends ABORTED, and so does what is queued, until {@link unfreeze}. */
   freeze(): void {
     this.gate |= Gate.FROZEN;
     this.after |= After.FROZEN;
-    this.abortQueued();
+    this.aborts.abortQueued();
   }
   unfreeze(): void {
     this.gate &= ~Gate.FROZEN;
@@ -512,12 +484,7 @@ export class BdevChannel extends ChannelCalls {
 
   /** For the device: gives the module a reset; `owner` frees it with {@link giveSpare}. */
   startModuleReset(owner: BdevIoOwner): void {
-    const io = this.takeSpare();
-    io.type = IoType.RESET;
-    io.offset_blocks = 0;
-    io.num_blocks = 0;
-    io.owner = owner;
-    this.start(io);
+    this.resets.startInModule(owner);
   }
 
   /** For the layer: an I/O object beside the pool, never refused. */
@@ -530,35 +497,9 @@ export class BdevChannel extends ChannelCalls {
     this.context.giveSpare(io);
   }
 
-  private submitAbort(io: BdevIo): number {
-    const target = io.target;
-    if (target === null) return Errno.EINVAL;
-    io.status = IoStatus.PENDING;
-    io.submitted_at = this.reactor.now;
-    const aborted = target.channel === this && this.abortTarget(target);
-    io.cdw0 = aborted ? 0 : 1;
-    this.finishUnstarted(io, aborted ? IoStatus.SUCCESS : IoStatus.FAILED);
-    return 0;
-  }
-
   /** Tries to abort an I/O of this channel, for stacked modules too: true if it will end ABORTED (or has ended). */
   abortTarget(target: BdevIo): boolean {
-    if (target.type === IoType.ABORT || target.type === IoType.RESET) return false;
-    if (target.type === IoType.ZCOPY && target.zcopy_phase === ZcopyPhase.END) return false;
-    if (target.state === IoState.SUBMITTED) {
-      if (target.work !== null) return target.work.abort();
-      return this.module.abort?.(target) ?? false;
-    }
-    if (target.state === IoState.LOCKED && this.ranges.remove(target)) {
-      this.finishUnstarted(target, IoStatus.ABORTED);
-      return true;
-    }
-    if (target.state !== IoState.QUEUED) return false;
-    if (this.qos.remove(target)) this.qos.changed();
-    else if (this.nomem.remove(target)) this.nomem.changed();
-    else if (!this.context.unqueue(target)) return false;
-    this.finishUnstarted(target, IoStatus.ABORTED);
-    return true;
+    return this.aborts.abort(target);
   }
 
   // --- for the device ---
@@ -566,7 +507,7 @@ export class BdevChannel extends ChannelCalls {
   /** The bdev is being removed: new I/O is refused, queued I/O aborted; what is with the module ends as it ends. */
   retire(): void {
     this.gate |= Gate.REMOVED;
-    this.abortQueued();
+    this.aborts.abortQueued();
   }
 
   /** The bdev's rate limits, or null: then what waits for them goes on. */
@@ -613,7 +554,7 @@ export class BdevChannel extends ChannelCalls {
   /** For the service: the last reference is gone. */
   destroy(): void {
     if (
-      this.outstanding + this.works + this.resets + this.zcopies.open > 0 ||
+      this.outstanding + this.works + this.resets.pending + this.zcopies.open > 0 ||
       this.nomem.head !== null ||
       this.ranges.head !== null ||
       this.qos.head !== null ||

@@ -1,4 +1,4 @@
-import type { BdevIo, BdevIoOwner } from './bdev-io.ts';
+import type { BdevIoOwner } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { Errno } from './io-status.ts';
 import { IoType } from './io-type.ts';
@@ -10,30 +10,6 @@ import type { ZoneReport } from './zone-report.ts';
  * there is no callback. EINVAL also for what is not the start of a zone. A zone is named by its first block.
  */
 
-function prepare(
-  channel: BdevChannel,
-  type: number,
-  at: number,
-  blocks: number,
-  owner: BdevIoOwner,
-  index: number,
-): BdevIo | null {
-  const io = channel.getIo();
-  if (io === null) return null;
-  io.type = type;
-  io.offset_blocks = at;
-  io.num_blocks = blocks;
-  io.owner = owner;
-  io.ownerIndex = index;
-  return io;
-}
-
-function launch(channel: BdevChannel, io: BdevIo): number {
-  const result = channel.submit(io);
-  if (result !== 0) channel.freeIo(io);
-  return result;
-}
-
 /** Tells of `num_zones` zones from `zone_id` on, as many as the report has room for. */
 export function getZoneInfo(
   channel: BdevChannel,
@@ -44,11 +20,11 @@ export function getZoneInfo(
   index = 0,
 ): number {
   const { zone_size } = channel.device.description;
-  const io = prepare(channel, IoType.GET_ZONE_INFO, zone_id, num_zones * zone_size, owner, index);
+  const io = channel.prepare(IoType.GET_ZONE_INFO, zone_id, num_zones * zone_size, owner, index);
   if (io === null) return Errno.ENOMEM;
   report.clear();
   io.zones = report;
-  return launch(channel, io);
+  return channel.launch(io);
 }
 
 /** A ZoneAction on one zone. */
@@ -60,11 +36,11 @@ export function zoneManagement(
   index = 0,
 ): number {
   const { zone_size } = channel.device.description;
-  const io = prepare(channel, IoType.ZONE_MANAGEMENT, zone_id, zone_size, owner, index);
+  const io = channel.prepare(IoType.ZONE_MANAGEMENT, zone_id, zone_size, owner, index);
   if (io === null) return Errno.ENOMEM;
   io.zone_action = action;
   io.zone_all = false;
-  return launch(channel, io);
+  return channel.launch(io);
 }
 
 /** A ZoneAction on all zones that are in a state which it is for. */
@@ -74,11 +50,11 @@ export function zoneManagementAll(
   owner: BdevIoOwner,
   index = 0,
 ): number {
-  const io = prepare(channel, IoType.ZONE_MANAGEMENT, 0, channel.num_blocks, owner, index);
+  const io = channel.prepare(IoType.ZONE_MANAGEMENT, 0, channel.num_blocks, owner, index);
   if (io === null) return Errno.ENOMEM;
   io.zone_action = action;
   io.zone_all = true;
-  return launch(channel, io);
+  return channel.launch(io);
 }
 
 /** Appends to a zone: the I/O's `append_location` says to which block. */
@@ -91,12 +67,12 @@ export function zoneAppend(
   owner: BdevIoOwner,
   index = 0,
 ): number {
-  const io = prepare(channel, IoType.ZONE_APPEND, zone_id, blocks, owner, index);
+  const io = channel.prepare(IoType.ZONE_APPEND, zone_id, blocks, owner, index);
   if (io === null) return Errno.ENOMEM;
   io.region = region;
   io.offset = offset;
   io.length = blocks * channel.block_size;
-  return launch(channel, io);
+  return channel.launch(io);
 }
 export function zoneAppendv(
   channel: BdevChannel,
@@ -106,8 +82,8 @@ export function zoneAppendv(
   owner: BdevIoOwner,
   index = 0,
 ): number {
-  const io = prepare(channel, IoType.ZONE_APPEND, zone_id, blocks, owner, index);
+  const io = channel.prepare(IoType.ZONE_APPEND, zone_id, blocks, owner, index);
   if (io === null) return Errno.ENOMEM;
   io.iovs = iovs;
-  return launch(channel, io);
+  return channel.launch(io);
 }
