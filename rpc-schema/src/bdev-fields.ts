@@ -140,6 +140,16 @@ export const bdevErrors = {
   ],
 } as const;
 
+/** What methods that remove a bdev of some kind by its name have in common. */
+export const deleting = (kind: string) =>
+  ({
+    decodeError: -32603,
+    params: { name: bdevFields.name(kind) },
+    result: t.bool,
+    resultText: '`true`',
+    errors: [noDevice],
+  }) as const;
+
 /**
  * For `cli.toParams`: `total_size` in MiB and `block_size` on the command line are `num_blocks` on the wire. Throws an
  * Error for the user if that is not at least one block.

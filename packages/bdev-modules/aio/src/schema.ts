@@ -1,6 +1,7 @@
 import {
   bdevErrors,
   bdevFields,
+  deleting,
   fileBdevFields,
   inFamily,
   type MethodsByName,
@@ -56,11 +57,7 @@ export const methods = [
   define({
     name: 'bdev_aio_delete',
     text: 'Removes an aio bdev. The file stays.',
-    decodeError: -32603,
-    params: { name: bdevFields.name('aio') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('aio'),
   }),
 ];
 

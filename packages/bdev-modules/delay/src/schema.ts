@@ -1,6 +1,7 @@
 import {
   bdevErrors,
   comesWithBase,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
@@ -36,11 +37,7 @@ export const methods = [
   define({
     name: 'bdev_delay_delete',
     text: 'Removes a delay bdev, or one that waits for its base. The base stays.',
-    decodeError: -32603,
-    params: { name: required(t.string, 'Name of the bdev.', { cli: positional }) },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('delay'),
   }),
   define({
     name: 'bdev_delay_update_latency',

@@ -1,6 +1,7 @@
 import {
   bdevErrors,
   bdevFields,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
@@ -47,12 +48,8 @@ export const methods = [
   define({
     name: 'bdev_file_delete',
     text: 'Removes a file bdev. The file stays.',
-    decodeError: -32603,
     own: true,
-    params: { name: bdevFields.name('file') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('file'),
   }),
   define({
     name: 'bdev_file_resize',

@@ -1,6 +1,7 @@
 import {
   bdevErrors,
   bdevFields,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
@@ -49,12 +50,8 @@ export const methods = [
   define({
     name: 'bdev_kv_delete',
     text: 'Removes a key-value bdev over a log. The log stays on its base.',
-    decodeError: -32603,
     own: true,
-    params: { name: bdevFields.name('key-value') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('key-value'),
   }),
 ];
 

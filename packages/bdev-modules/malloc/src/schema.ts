@@ -2,6 +2,7 @@ import {
   bdevErrors,
   bdevFields,
   blocksOfMib,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
@@ -81,11 +82,7 @@ export const methods = [
   define({
     name: 'bdev_malloc_delete',
     text: 'Removes a malloc bdev and its data.',
-    decodeError: -32603,
-    params: { name: bdevFields.name('malloc') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('malloc'),
   }),
   define({
     name: 'bdev_malloc_resize',

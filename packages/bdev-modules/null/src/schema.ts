@@ -2,6 +2,7 @@ import {
   bdevErrors,
   bdevFields,
   blocksOfMib,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
@@ -59,11 +60,7 @@ export const methods = [
   define({
     name: 'bdev_null_delete',
     text: 'Removes a null bdev.',
-    decodeError: -32603,
-    params: { name: bdevFields.name('null') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('null'),
   }),
   define({
     name: 'bdev_null_resize',

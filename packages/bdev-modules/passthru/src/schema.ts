@@ -1,10 +1,10 @@
 import {
   bdevErrors,
   comesWithBase,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
-  positional,
   required,
   stackedBdevFields,
   t,
@@ -29,11 +29,7 @@ export const methods = [
   define({
     name: 'bdev_passthru_delete',
     text: 'Removes a passthru bdev, or one that waits for its base. The base stays.',
-    decodeError: -32603,
-    params: { name: required(t.string, 'Name of the bdev.', { cli: positional }) },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('passthru'),
   }),
 ];
 

@@ -3,6 +3,7 @@ import {
   bdevFields,
   blocksOfMib,
   clear,
+  deleting,
   inFamily,
   type MethodsByName,
   option,
@@ -69,12 +70,8 @@ export const methods = [
   define({
     name: 'bdev_script_delete',
     text: 'Removes a script bdev. The file of the script stays.',
-    decodeError: -32603,
     own: true,
-    params: { name: bdevFields.name('script') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('script'),
   }),
 ];
 

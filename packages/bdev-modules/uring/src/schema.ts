@@ -1,6 +1,7 @@
 import {
   bdevErrors,
   bdevFields,
+  deleting,
   fileBdevFields,
   inFamily,
   type MethodsByName,
@@ -50,11 +51,7 @@ export const methods = [
   define({
     name: 'bdev_uring_delete',
     text: 'Removes a uring bdev. The file stays.',
-    decodeError: -32603,
-    params: { name: bdevFields.name('uring') },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [bdevErrors.noDevice],
+    ...deleting('uring'),
   }),
 ];
 

@@ -1,9 +1,9 @@
 import {
+  deleting,
   inFamily,
   type MethodsByName,
   option,
   optional,
-  positional,
   required,
   t,
   toggle,
@@ -50,11 +50,7 @@ export const methods = [
   define({
     name: 'bdev_zone_block_delete',
     text: 'Removes a zone_block bdev, or one that waits for its base. The base stays, with the state of the zones.',
-    decodeError: -32603,
-    params: { name: required(t.string, 'Name of the bdev.', { cli: positional }) },
-    result: t.bool,
-    resultText: '`true`',
-    errors: [[-19, 'No such zone_block bdev.']],
+    ...deleting('zone_block'),
   }),
 ];
 
