@@ -104,6 +104,10 @@ export class Emulation implements BdevIoOwner, IoWork {
 
   bdevIoDone(io: BdevIo): void {
     const status = io.status;
+    if (status === IoStatus.NVME_ERROR) {
+      this.parent.sct = io.sct;
+      this.parent.sc = io.sc;
+    }
     if (io.type === IoType.READ && status === IoStatus.SUCCESS && this.parent.type === IoType.COPY) {
       this.data = io;
       this.step();

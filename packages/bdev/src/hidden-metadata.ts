@@ -3,7 +3,7 @@ import type { Thread } from '@spdk-ts/reactor';
 import type { BdevIo, BdevIoOwner } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import type { BdevDescription } from './description.ts';
-import { IoStatus } from './io-status.ts';
+import { Errno, IoStatus } from './io-status.ts';
 import { IoType } from './io-type.ts';
 import { difOf, difStatus, difTagsOf, piecesOfIo, piecesOfMetadata } from './metadata.ts';
 import type { BdevInstance, ModuleChannel } from './module.ts';
@@ -93,9 +93,11 @@ class HiddenMetadataChannel implements ModuleChannel {
       return false;
     }
     if (parent.type === IoType.WRITE) this.insert(parent, io);
-    if (this.base.submit(io) === 0) return true;
+    const result = this.base.submit(io);
+    if (result === 0) return true;
     this.release(piece, io);
-    parent.complete(IoStatus.FAILED);
+    // Where the bdev is being removed, what has not been done yet is aborted.
+    parent.complete(result === Errno.ENODEV ? IoStatus.ABORTED : IoStatus.FAILED);
     return true;
   }
 
@@ -165,9 +167,9 @@ class HiddenMetadataChannel implements ModuleChannel {
     }
     this.release(piece, io);
     parent.moduleTag += blocks;
-    const aborted = this.aborted.delete(parent);
-    if (status !== IoStatus.SUCCESS || parent.moduleTag === parent.num_blocks) parent.complete(status);
-    else if (aborted) parent.complete(IoStatus.ABORTED);
+    // Whoever aborted it was told that it ends so, whatever this piece came to.
+    if (this.aborted.delete(parent)) parent.complete(IoStatus.ABORTED);
+    else if (status !== IoStatus.SUCCESS || parent.moduleTag === parent.num_blocks) parent.complete(status);
     else if (!this.start(parent)) parent.complete(IoStatus.NOMEM);
   }
 

@@ -66,7 +66,7 @@ export class MetadataEmulation implements BdevIoOwner, BufferWaiter, IoWork {
   /** Starts the next read or write, or ends. */
   private step(): void {
     if (this.aborted || this.doneBlocks === this.parent.num_blocks) {
-      this.end(this.aborted ? IoStatus.ABORTED : IoStatus.SUCCESS);
+      this.end(IoStatus.SUCCESS);
       return;
     }
     const { buffers } = this.channel.reactor;
@@ -189,6 +189,8 @@ export class MetadataEmulation implements BdevIoOwner, BufferWaiter, IoWork {
 
   private end(status: number): void {
     this.releaseBuffer();
-    if (this.parent.state === IoState.SUBMITTED) this.channel.workDone(this.parent, status);
+    // Whoever aborted it was told that it ends so, whatever its last piece came to.
+    const said = this.aborted ? IoStatus.ABORTED : status;
+    if (this.parent.state === IoState.SUBMITTED) this.channel.workDone(this.parent, said);
   }
 }

@@ -67,6 +67,8 @@ export class MallocMetadataChannel extends MallocChannel {
       return;
     }
     super.submit(io);
+    // Separate metadata were copied at once: data that came later could be beside those of another I/O.
+    if (this.separate_md > 0) this.memory.settle();
   }
 
   private hasMetadata(io: BdevIo): boolean {
@@ -139,6 +141,8 @@ export class MallocMetadataChannel extends MallocChannel {
   }
 
   protected override clearBlocks(io: BdevIo, skip: number, blocks: number): void {
+    // What was put off must not come over the zeroes that protection information is made for.
+    this.memory.settle();
     super.clearBlocks(io, skip, blocks);
     const first = io.offset_blocks + skip;
     this.setStored(first, blocks);
