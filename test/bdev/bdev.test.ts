@@ -10,7 +10,7 @@ import { setLogWriter } from '@spdk-ts/log';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { uringUnavailable } from '../../packages/bdev-modules/test/bed.ts';
 import { Bench } from './bench.ts';
-import { bases, layers, stack, subjectsOf } from './builders.ts';
+import { bases, layers, makers, stack, stacksOf, subjectsOf } from './builders.ts';
 import { type Check, checks } from './checks/index.ts';
 import { loadModules } from './modules.ts';
 import { chosen, effort, plugins } from './options.ts';
@@ -57,11 +57,26 @@ async function subjectsOfTree(): Promise<Subject[]> {
   }
   const among = layers.filter(({ method }) => here(method));
   if (among.length === 0) console.log('no stacks: there is no module whose bdevs lie on others');
-  const stacks = Array.from({ length: among.length === 0 ? 0 : STACKS }, () => {
-    const base = able[random.below(able.length)]!;
-    return stack(base, among, 1 + random.below(HEIGHT_MAX), random);
+  if (among.length === 0) return able;
+  // Keys have nothing on them, and what hides metadata is a way of opening a bdev.
+  const under = able.filter(({ kind, hides_metadata }) => kind !== 'keys' && hides_metadata !== true);
+  const among_all = { among, making: makers.filter(({ method }) => here(method)) };
+  const plain = under.find(({ kind, promises }) => kind === 'blocks' && promises.data)!;
+  const fixed = stacksOf(plain, among_all, HEIGHT_MAX - 1, random);
+  // On metadata, and on zones, each layer alone.
+  const others = [
+    under.find(({ title }) => title.includes('"dif_type":1')),
+    under.find(({ title }) => title.includes('"md_size":16')),
+    under.find(({ kind, promises }) => kind === 'zones' && promises.data),
+  ].flatMap((base) => (base === undefined ? [] : stacksOf(base, { among, making: [] }, 1, random)));
+  const zoned = fixed.filter(({ kind }) => kind === 'zones');
+  const on = [...under, ...zoned];
+  const stacks = Array.from({ length: STACKS }, () => {
+    const base = on[random.below(on.length)]!;
+    const built = base.calls.length - 1;
+    return stack(base, among, 1 + random.below(Math.max(1, HEIGHT_MAX - built)), random);
   });
-  return [...able, ...stacks];
+  return [...able, ...fixed, ...others, ...stacks];
 }
 
 function subjectsChosen(): Subject[] {
@@ -82,12 +97,10 @@ const subjects = chosen === null ? await subjectsOfTree() : subjectsChosen();
 afterAll(() => rmSync(folder, { recursive: true }));
 
 it.runIf(chosen === null)('every module that makes bdevs is tested', () => {
-  const known = [...bases, ...layers].map(({ method }) => method);
-  // Key-value bdevs have no blocks, and zones are written in order: kv-model.ts and zoned.ts of packages/bdev-modules/test
-  // are what these are held to.
-  const makers = methods.filter((method) => /^bdev_\w+(?<!kv|zone_block)_create$/.test(method));
+  const known = [...bases, ...layers, ...makers].map(({ method }) => method);
+  const creating = methods.filter((method) => /^bdev_\w+_create$/.test(method));
   expect(
-    makers.filter((method) => !known.includes(method)),
+    creating.filter((method) => !known.includes(method)),
     'add a builder to test/bdev/builders.ts',
   ).toEqual([]);
 });
@@ -124,5 +137,5 @@ function holdToAll(subject: Subject): void {
       throw error;
     }
   }
-  for (const check of checks) it(check.title, () => hold(check));
+  for (const check of checks[subject.kind]) it(check.title, () => hold(check));
 }

@@ -77,7 +77,8 @@ export class Bench {
 
   channel(description: BdevDescription, index: number): BdevChannel {
     const reactor = this.reactor(index);
-    return getBdevService(reactor).getChannel(description.id, reactor.threads[0]!);
+    const { id, hides_metadata } = description;
+    return getBdevService(reactor).getChannel(id, reactor.threads[0]!, hides_metadata);
   }
 
   /** One iteration of the reactors. */

@@ -2,8 +2,9 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '@spdk-ts/env';
+import { Image } from '../../packages/bdev-modules/gpt/test/image.ts';
 import type { BdevCall, Bench } from './bench.ts';
-import { resizeBy, type Subject } from './subject.ts';
+import { kindOf, resizeBy, type Subject } from './subject.ts';
 
 const MIB = 1024 * 1024;
 const ramDisk = fileURLToPath(new URL('../../examples/script-bdev/ram-disk.mjs', import.meta.url));
@@ -11,13 +12,23 @@ const ramDisk = fileURLToPath(new URL('../../examples/script-bdev/ram-disk.mjs',
 /** How a module is tested: bdevs of different kinds, each by the call that makes it. */
 interface Builder {
   readonly method: string;
+  /** Of the bdevs' names, where the module has several builders. */
+  readonly suffix?: string;
   /** Parameters beside the name, for each kind. */
   readonly kinds: readonly Record<string, unknown>[];
   /** Bytes of the file that it needs, if any: the parameter `filename`. */
   readonly file?: number;
+  /** What is in that file; else zeroes. */
+  readonly content?: () => Uint8Array;
+  /** Calls after that one, and the name of the bdev that is tested then. */
+  readonly more?: (name: string) => { calls: readonly BdevCall[]; bdev: string };
   readonly resize?: (filename: string) => Subject['resize'];
   /** It forgets what is written. */
   readonly forgets?: boolean;
+  /** What unmapped blocks read as: zeroes, if it does not say otherwise. */
+  readonly unmapped?: 'anything';
+  /** It is tested once more with hidden metadata. */
+  readonly hides?: boolean;
   /** It goes through the page cache, which locks writes from each other only, not from reads. */
   readonly mixes?: boolean;
   /** On reactors without rings, and with them. */
@@ -32,6 +43,19 @@ const rescan =
     await bench.call(method, { name });
   };
 
+/** SPDK's partition type: gpt makes bdevs of those. */
+const PARTITION = '7C5222BD-8F5D-4087-9C00-BF9843C7B58C';
+
+/** A disk with a partition that begins and ends at no round number. */
+function partitioned(): Uint8Array {
+  const unique = '12345678-9ABC-4DEF-8123-456789ABCDEF';
+  const num_blocks = (3 * MIB) / 512;
+  return new Image({
+    num_blocks,
+    partitions: [{ type: PARTITION, unique, first: 77, last: num_blocks - 100 }],
+  }).bytes;
+}
+
 /** Modules whose bdevs lie on nothing else. */
 export const bases: readonly Builder[] = [
   {
@@ -45,6 +69,40 @@ export const bases: readonly Builder[] = [
     uring: [false],
   },
   {
+    method: 'bdev_malloc_create',
+    suffix: 'md',
+    kinds: [
+      // Metadata, then protection information of each type and format, in both places.
+      { block_size: 512, num_blocks: 3000, md_size: 8, md_interleave: true },
+      { block_size: 512, num_blocks: 3000, md_size: 16, md_interleave: false },
+      { block_size: 512, num_blocks: 3000, md_size: 8, md_interleave: true, dif_type: 1 },
+      { block_size: 4096, num_blocks: 700, md_size: 64, md_interleave: false, dif_type: 1 },
+      {
+        ...{ block_size: 4096, num_blocks: 700, md_size: 16, md_interleave: true, dif_type: 2 },
+        ...{ dif_pi_format: 2, dif_is_head_of_md: true },
+      },
+      { block_size: 4096, num_blocks: 700, md_size: 16, md_interleave: false, dif_type: 3, dif_pi_format: 1 },
+    ],
+    // The protection information of unmapped blocks is another than that of zeroes that were written.
+    unmapped: 'anything',
+    hides: true,
+    uring: [false],
+  },
+  {
+    method: 'bdev_malloc_create',
+    suffix: 'zoned',
+    kinds: [
+      { block_size: 512, num_blocks: 256, zone_size: 32, zone_capacity: 24 },
+      { block_size: 4096, num_blocks: 128, zone_size: 16, max_open_zones: 8, max_active_zones: 8 },
+    ],
+    uring: [false],
+  },
+  {
+    method: 'bdev_malloc_kv_create',
+    kinds: [{ block_size: 512, num_blocks: 4096, max_value_len: 65_536, max_key_len: 16 }],
+    uring: [false],
+  },
+  {
     method: 'bdev_null_create',
     kinds: [
       { block_size: 512, num_blocks: 8192 },
@@ -55,10 +113,37 @@ export const bases: readonly Builder[] = [
     uring: [false],
   },
   {
+    method: 'bdev_null_create',
+    suffix: 'md',
+    kinds: [{ block_size: 512, num_blocks: 8192, md_size: 8 }],
+    forgets: true,
+    uring: [false],
+  },
+  {
+    method: 'bdev_null_create',
+    suffix: 'zoned',
+    kinds: [{ block_size: 512, num_blocks: 256, zone_size: 32, zone_capacity: 24 }],
+    forgets: true,
+    uring: [false],
+  },
+  {
     method: 'bdev_file_create',
     kinds: [{ block_size: 512 }, { block_size: 4096 }],
     file: 3 * MIB,
     resize: () => resizeBy('bdev_file_resize'),
+    mixes: true,
+    uring: [false, true],
+  },
+  {
+    method: 'bdev_file_create',
+    suffix: 'gpt',
+    kinds: [{ block_size: 512 }],
+    file: 3 * MIB,
+    content: partitioned,
+    more: (name) => ({
+      calls: [{ method: 'bdev_wait_for_examine' }],
+      bdev: `${name}p1`,
+    }),
     mixes: true,
     uring: [false, true],
   },
@@ -101,20 +186,27 @@ export const bases: readonly Builder[] = [
 
 /** The bdevs that a module is tested with. */
 export function subjectsOf(builder: Builder, folder: string): Subject[] {
-  const { method, kinds, file, resize, forgets = false, mixes = false, uring } = builder;
+  const { method, kinds, file, resize, forgets = false, mixes = false, unmapped = 'zeroes', uring } = builder;
   return uring.flatMap((ring) =>
-    kinds.map((kind, index) => {
-      const name = `${method.split('_')[1]}${index}`;
+    kinds.flatMap((kind, index) => {
+      const name = `${method.replace(/^bdev_|_create$/g, '')}${builder.suffix ?? ''}${index}`;
       const filename = join(folder, `${name}-${ring ? 'ring' : 'portable'}`);
-      if (file !== undefined) writeFileSync(filename, Buffer.alloc(file));
+      if (file !== undefined) writeFileSync(filename, builder.content?.() ?? Buffer.alloc(file));
       const params = { name, ...(file !== undefined && { filename }), ...kind };
-      return {
+      const more = builder.more?.(name);
+      const calls = [{ method, params }, ...(more?.calls ?? [])];
+      const subject: Subject = {
         title: `${method.replace(/^bdev_|_create$/g, '')} ${JSON.stringify(kind)}, ${ring ? 'with' : 'without'} rings`,
-        calls: [{ method, params }],
-        promises: { data: !forgets, unmapped: 'zeroes' as const, mixes },
+        kind: kindOf(calls),
+        calls,
+        ...(more !== undefined && { title: `gpt on ${name}`, bdev: more.bdev }),
+        promises: { data: !forgets, unmapped, mixes },
         resize: resize?.(filename),
         uring: ring,
       };
+      if (builder.hides !== true) return [subject];
+      const hidden = { ...subject, title: `${subject.title}, hidden metadata`, hides_metadata: true };
+      return [subject, { ...hidden, promises: { ...subject.promises, unmapped: 'zeroes' } }];
     }),
   );
 }
@@ -158,17 +250,56 @@ export const layers: readonly Layer[] = [
   },
 ];
 
+/** What makes something else of blocks: the top of a stack of its own, or the bottom of one of zones. */
+export const makers: readonly Layer[] = [
+  onto('bdev_zone_block_create', 'base_bdev', () => ({
+    zone_capacity: 24,
+    optimal_open_zones: 1,
+    format: true,
+  })),
+  onto('bdev_kv_create', 'base_bdev_name', () => ({ max_value_len: 8192, format: true })),
+];
+
+const nameOf = ({ calls, bdev }: Subject): string => bdev ?? String(calls.at(-1)!.params!['name']);
+
+function putOn(base: Subject, layer: Layer, name: string, random: Random): Subject {
+  const { calls: more, bdev } = layer.put(nameOf(base), name, random);
+  const calls = [...base.calls, ...more];
+  const { promises, uring, hides_metadata = false } = base;
+  return {
+    title: `${layer.method.replace(/^bdev_|_create$/g, '')} on ${base.title}`,
+    ...{ kind: kindOf(calls), calls, bdev, promises, uring, hides_metadata },
+  };
+}
+
+/** True if a layer's bdevs can lie on such a one: a part of zones, and anything on keys, cannot. */
+const fits = (layer: Layer, base: Subject): boolean =>
+  base.kind === 'blocks' || (base.kind === 'zones' && layer.method !== 'bdev_split_create');
+
 /** A stack of `height` layers on a base, all at random. */
 export function stack(base: Subject, among: readonly Layer[], height: number, random: Random): Subject {
-  const calls = [...base.calls];
-  let bdev = String(base.calls.at(-1)!.params!['name']);
-  const names = [base.title];
+  let top = base;
   for (let i = 0; i < height; i++) {
-    const layer = among[random.below(among.length)]!;
-    const put = layer.put(bdev, `layer${i}`, random);
-    calls.push(...put.calls);
-    bdev = put.bdev;
-    names.unshift(layer.method.replace(/^bdev_|_create$/g, ''));
+    const able = among.filter((layer) => fits(layer, top));
+    if (able.length === 0) break;
+    top = putOn(top, able[random.below(able.length)]!, `layer${i}`, random);
   }
-  return { title: names.join(' on '), calls, bdev, promises: base.promises, uring: base.uring };
+  return top;
+}
+
+/** Each layer alone on a base, and each maker on it, with nothing between and with layers at random below it. */
+export function stacksOf(
+  base: Subject,
+  { among, making }: { among: readonly Layer[]; making: readonly Layer[] },
+  between: number,
+  random: Random,
+): Subject[] {
+  const alone = among
+    .filter((layer) => fits(layer, base))
+    .map((layer) => putOn(base, layer, 'layer', random));
+  const made = making.flatMap((layer) => [
+    putOn(base, layer, 'made', random),
+    putOn(stack(base, among, 1 + random.below(between), random), layer, 'made', random),
+  ]);
+  return [...alone, ...made];
 }

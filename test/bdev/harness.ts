@@ -1,6 +1,7 @@
 import { type BdevChannel, type BdevDescription, type BdevIo, Errno, IoStatus, IoType } from '@spdk-ts/bdev';
 import type { Bench } from './bench.ts';
 import { fillContent, ZEROES } from './content.ts';
+import { Framing } from './framing.ts';
 import { type Place, plain, Scratch, type Shape } from './scratch.ts';
 import { Versions, type Write } from './versions.ts';
 
@@ -32,9 +33,12 @@ export const ioTypes: Record<OpType, number> = {
   flush: IoType.FLUSH,
 };
 
-/** NVMe's status of a comparison that failed: a media error (2), 85h. */
-const isMiscompare = (io: BdevIo): boolean =>
-  io.status === IoStatus.MISCOMPARE || (io.status === IoStatus.NVME_ERROR && io.sct === 2 && io.sc === 0x85);
+/** NVMe's statuses of a comparison that failed, media errors (2): 85h, or that protection information is wrong. */
+const isMiscompare = (io: BdevIo, protects: boolean): boolean =>
+  io.status === IoStatus.MISCOMPARE ||
+  (io.status === IoStatus.NVME_ERROR &&
+    io.sct === 2 &&
+    (io.sc === 0x85 || (protects && io.sc >= 0x82 && io.sc <= 0x84)));
 
 /** An I/O under way, or ended. */
 export class Job {
@@ -42,6 +46,8 @@ export class Job {
   readonly io: BdevIo;
   readonly start: number;
   place: Place | null = null;
+  /** Of metadata that lie apart from the data. */
+  metadata: Place | null = null;
   write: Write | null = null;
   done = false;
   status: number = IoStatus.PENDING;
@@ -101,6 +107,7 @@ export class Harness {
   readonly problems: string[] = [];
   private readonly promises: Promises;
   private readonly atomsPerBlock: number;
+  private readonly framing: Framing | null;
   private submitting = false;
   /** Ranges whose content must not change while they are copied from or compared with. */
   private readonly pinned = new Set<Job>();
@@ -112,8 +119,11 @@ export class Harness {
     this.promises = promises;
     const { block_size, writes_at_once } = description;
     // Whoever has a write's data at once takes blocks as a whole. Of others, a block may be more than the medium's.
-    const atom_bytes = writes_at_once || block_size % 512 !== 0 ? block_size : 512;
-    this.atomsPerBlock = block_size / atom_bytes;
+    const plain_bytes = writes_at_once || block_size % 512 !== 0 ? block_size : 512;
+    this.framing = Framing.of(description);
+    // Protection information, and metadata that lie apart, are about whole blocks.
+    const atom_bytes = this.framing === null ? plain_bytes : this.framing.data_block_size;
+    this.atomsPerBlock = this.framing === null ? block_size / atom_bytes : 1;
     this.versions = new Versions(
       area.first * this.atomsPerBlock,
       area.count * this.atomsPerBlock,
@@ -188,7 +198,10 @@ export class Harness {
     const data = new Int32Array(count * words);
     const contents = write === null ? versions.read(this.atoms(op.at), count) : write.contents;
     for (let i = 0; i < count; i++) fillContent(data, i * words, words, (contents as readonly number[])[i]!);
-    const bytes = new Uint8Array(data.buffer);
+    const { framing } = this;
+    const framed = framing?.wrap(new Uint8Array(data.buffer), op.at);
+    const bytes = framed?.data ?? new Uint8Array(data.buffer);
+    if (job.metadata !== null) job.metadata.scatter(framed!.metadata!);
     if (op.miss !== undefined) bytes[op.miss]! ^= 0x10;
     place!.scatter(bytes);
   }
@@ -234,6 +247,7 @@ export class Harness {
     const job = new Job(op, io, write?.start ?? this.versions.now());
     job.place = place;
     job.write = write;
+    job.metadata = this.placeOfMetadata(op, place);
     if (op.type === 'write' || op.type === 'compare') this.fill(job);
     io.type = ioTypes[op.type];
     io.offset_blocks = op.at;
@@ -245,6 +259,10 @@ export class Harness {
       io.offset = place.offset;
       io.length = place.length;
       io.iovs = place.iovs;
+    }
+    if (job.metadata !== null) {
+      io.md_region = job.metadata.region;
+      io.md_offset = job.metadata.offset;
     }
     io.owner = { bdevIoDone: () => this.ended(job) };
     this.jobs.push(job);
@@ -259,8 +277,18 @@ export class Harness {
     return result;
   }
 
+  /** Where metadata that lie apart go, or null: what the layer makes and checks by itself needs none at times. */
+  private placeOfMetadata(op: Op, place: Place | null): Place | null {
+    const { framing } = this;
+    if (framing === null || framing.separate_md === 0 || place === null || op.type === 'compare') return null;
+    if (framing.protects && (op.at + op.blocks) % 3 === 0) return null;
+    return this.scratch[op.reactor ?? 0]!.take(op.blocks * framing.separate_md, plain);
+  }
+
   private release(job: Job): void {
-    if (job.place !== null) this.scratch[job.op.reactor ?? 0]!.give(job.place);
+    const scratch = this.scratch[job.op.reactor ?? 0]!;
+    if (job.place !== null) scratch.give(job.place);
+    if (job.metadata !== null) scratch.give(job.metadata);
     this.pinned.delete(job);
     this.jobs = this.jobs.filter((other) => other !== job);
   }
@@ -281,6 +309,8 @@ export class Harness {
     if (ok && op.type === 'read' && this.promises.data) this.checkRead(job);
     if (ok && op.type === 'flush') this.versions.flushed(job.start);
     if (job.place !== null && !job.place.guarded) this.problem(job, 'memory around its data was written to');
+    if (job.metadata !== null && !job.metadata.guarded)
+      this.problem(job, 'memory around its metadata was written to');
     if (job.write !== null) this.versions.end(job.write, ok);
     this.release(job);
     io.free();
@@ -290,8 +320,9 @@ export class Harness {
     const { io, op } = job;
     if (this.tolerated.includes(io.status)) return true;
     if (op.type !== 'compare') return io.status === IoStatus.SUCCESS;
-    if (!this.promises.data) return io.status === IoStatus.SUCCESS || isMiscompare(io);
-    return op.miss === undefined ? io.status === IoStatus.SUCCESS : isMiscompare(io);
+    const missed = isMiscompare(io, this.framing?.protects === true);
+    if (!this.promises.data) return io.status === IoStatus.SUCCESS || missed;
+    return op.miss === undefined ? io.status === IoStatus.SUCCESS : missed;
   }
 
   /** The data that a read brought, wherever they lie. */
@@ -317,10 +348,27 @@ export class Harness {
       return;
     }
     // A place in the module's own memory changes while it is looked at.
-    const mixes = this.promises.mixes === true || (op.shape === 'own' && this.description.reads_in_place);
-    const words = new Int32Array(data.slice().buffer);
+    const in_place = op.shape === 'own' && this.description.reads_in_place;
+    const mixes = this.promises.mixes === true || in_place;
+    // ... and then its protection information is of no data.
+    if (in_place && this.framing !== null && !this.versions.certain(this.atoms(op.at), this.atoms(op.blocks)))
+      return;
+    const words = new Int32Array(this.plainOf(job, data).slice().buffer);
     const wrong = this.versions.check(this.atoms(op.at), this.atoms(op.blocks), words, job.start, mixes);
     if (wrong !== '') this.problem(job, wrong);
+  }
+
+  /** What was read, without metadata, which are held against it. */
+  private plainOf(job: Job, data: Uint8Array): Uint8Array {
+    const { framing } = this;
+    if (framing === null) return data;
+    const { op } = job;
+    const { plain: bytes, problem } = framing.unwrap(
+      { data, metadata: job.metadata?.gather() ?? null },
+      op.at,
+    );
+    if (problem !== '') this.problem(job, problem);
+    return bytes;
   }
 
   /** Submits an I/O as soon as that can be. It must not be refused, save for its length. */

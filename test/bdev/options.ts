@@ -1,4 +1,4 @@
-import { parseCalls, type Subject } from './subject.ts';
+import { kindOf, parseCalls, type Subject } from './subject.ts';
 import type { Effort } from './trial.ts';
 
 /** What `npm run test:bdev` was told, which scripts/test-bdev.mjs puts into BDEV_TEST. */
@@ -22,7 +22,7 @@ export const effort: Effort = {
 export const plugins: readonly string[] = given.plugin ?? [];
 
 /** The bdevs to test instead of those of the tree, without reactors and resizing; null: none was given. */
-export const chosen: readonly Pick<Subject, 'title' | 'calls' | 'bdev' | 'promises'>[] | null =
+export const chosen: readonly Pick<Subject, 'title' | 'kind' | 'calls' | 'bdev' | 'promises'>[] | null =
   given.bdev === undefined
     ? null
     : given.bdev.map((json) => {
@@ -33,5 +33,5 @@ export const chosen: readonly Pick<Subject, 'title' | 'calls' | 'bdev' | 'promis
           unmapped: given.unmapped ?? ('zeroes' as const),
         };
         const title = bdev ?? String(calls.at(-1)!.params?.['name'] ?? calls.at(-1)!.method);
-        return { title, calls, bdev, promises };
+        return { title, kind: kindOf(calls), calls, bdev, promises };
       });

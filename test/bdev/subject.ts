@@ -5,11 +5,14 @@ import type { Area, Promises } from './harness.ts';
 /** A bdev under test: how it is made, and what is promised of it. */
 export interface Subject {
   readonly title: string;
+  readonly kind: SubjectKind;
   /** The calls that make it, and what it lies on, in order. */
   readonly calls: readonly BdevCall[];
   /** Its name; without it, what the last call answers. */
   readonly bdev?: string | undefined;
   readonly promises: Promises;
+  /** It is open with hidden metadata: as a bdev that has none. */
+  readonly hides_metadata?: boolean;
   /** The reactors have io_uring rings. */
   readonly uring: boolean;
   /** Changes its size to `bytes`; absent: it cannot be resized. */
@@ -86,6 +89,17 @@ export function resizeBy(method: string): Subject['resize'] {
   };
 }
 
+/** What a bdev is: blocks at random, zones that are written in order, or keys with values. */
+export type SubjectKind = 'blocks' | 'zones' | 'keys';
+
+/** What the last of some calls makes, as far as its parameters tell. */
+export function kindOf(calls: readonly BdevCall[]): SubjectKind {
+  if (calls.some(({ method }) => /_?kv_create$/.test(method))) return 'keys';
+  const zoned = ({ method, params }: BdevCall): boolean =>
+    method === 'bdev_zone_block_create' || Number(params?.['zone_size'] ?? 0) > 0;
+  return calls.some(zoned) ? 'zones' : 'blocks';
+}
+
 const base = (params: Record<string, unknown>, name: string) => String(params[name]);
 
 /** What else a module's bdevs are taken away by than their name. */
@@ -97,5 +111,5 @@ const deletedBy: Record<string, (params: Record<string, unknown>) => Record<stri
 /** The call that takes away what a call has made: `bdev_X_delete` for `bdev_X_create`. */
 export function deletion({ method, params = {} }: BdevCall): BdevCall {
   const by = deletedBy[method]?.(params) ?? { name: params['name'] };
-  return { method: method.replace(/_create$/, '_delete'), params: by };
+  return { method: method.replace('malloc_kv', 'malloc').replace(/_create$/, '_delete'), params: by };
 }

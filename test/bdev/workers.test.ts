@@ -21,10 +21,12 @@ const modules = await loadModules(plugins);
 const folder = mkdtempSync(join(tmpdir(), 'bdev-workers-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** One bdev of each module, on reactors of each kind. */
+/** One bdev of blocks of each module, on reactors of each kind. */
 const subjects: readonly Subject[] =
   chosen === null
-    ? bases.flatMap((builder) => subjectsOf({ ...builder, kinds: builder.kinds.slice(0, 1) }, folder))
+    ? bases
+        .flatMap((builder) => subjectsOf({ ...builder, kinds: builder.kinds.slice(0, 1) }, folder))
+        .filter(({ kind, hides_metadata }) => kind === 'blocks' && hides_metadata !== true)
     : chosen.map((subject) => ({ ...subject, uring: uringUnavailable === '' }));
 
 class Workers {

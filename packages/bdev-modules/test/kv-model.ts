@@ -77,7 +77,7 @@ export class KvUser implements BdevIoOwner {
   readonly channel: BdevChannel;
   private readonly reactor: Reactor;
   private readonly scratch: Uint8Array;
-  private readonly region: number;
+  readonly region: number;
   private readonly poll: () => Promise<void>;
   private finished: BdevIo | null = null;
   full = 0;

@@ -6,6 +6,7 @@ import { deepStrictEqual as same } from 'node:assert/strict';
 import {
   type BdevChannel,
   type BdevIo,
+  Errno,
   getZoneInfo,
   IoStatus,
   IoType,
@@ -30,7 +31,7 @@ export interface Ended {
 export class ZoneUser {
   readonly channel: BdevChannel;
   private readonly scratch: Uint8Array;
-  private readonly region: number;
+  readonly region: number;
   private readonly poll: () => Promise<void>;
   private readonly block_size: number;
 
@@ -66,6 +67,11 @@ export class ZoneUser {
   /** 0 for success, a command specific status, or a negative bdev status or errno. */
   private async status(submit: Parameters<ZoneUser['run']>[0]): Promise<number> {
     return statusOf(await this.run(submit));
+  }
+
+  /** Fills one block of the scratch area, for who submits I/O by hand. */
+  fillSlot(slot: number, value: number): void {
+    this.scratch.fill(value, slot * this.block_size, (slot + 1) * this.block_size);
   }
 
   private fill(values: readonly number[]): void {
@@ -119,6 +125,12 @@ export class ZoneUser {
   manageAll(action: number): Promise<number> {
     return this.status((owner) => zoneManagementAll(this.channel, action, owner));
   }
+  zeroes(at: number, blocks: number): Promise<number> {
+    return this.status((owner) => this.channel.writeZeroesBlocks(at, blocks, owner));
+  }
+  copy(at: number, from: number, blocks: number): Promise<number> {
+    return this.status((owner) => this.channel.copyBlocks(at, from, blocks, owner));
+  }
   flush(): Promise<number> {
     return this.status((owner) => this.channel.flushBlocks(0, this.channel.num_blocks, owner));
   }
@@ -141,10 +153,16 @@ function statusOf({ status, sct, sc }: Ended): number {
 }
 
 /** Holds a zoned bdev against a model of its data and write pointers; fast-check prints the seed of what fails. */
-export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, numRuns = 20): Promise<void> {
+export async function zonesAgainstModel(
+  user: ZoneUser,
+  zone_capacity: number,
+  runs: { readonly numRuns: number; readonly seed?: number } = { numRuns: 20 },
+  keeps_data = true,
+): Promise<void> {
   const { channel } = user;
   const { zone_size } = channel.device.description;
   const num_zones = channel.num_blocks / zone_size;
+  const flushes = channel.supports(IoType.FLUSH);
   const model = new Uint8Array(channel.num_blocks);
   const step = fc.record({
     what: fc.constantFrom('append', 'append', 'write', 'reset', 'finish', 'flush', 'read', 'read'),
@@ -185,10 +203,11 @@ export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, n
         } else if (what === 'finish') {
           same(await user.manage(start, ZoneAction.FINISH), 0);
           full[zone] = true;
-        } else if (what === 'flush') same(await user.flush(), 0);
+        } else if (what === 'flush') same(await user.flush(), flushes ? 0 : Errno.ENOTSUP);
         else {
           const count = Math.min(blocks, channel.num_blocks - at);
-          same(await user.read(at, count), [...model.subarray(at, at + count)]);
+          const read = await user.read(at, count);
+          if (keeps_data) same(read, [...model.subarray(at, at + count)]);
         }
       }
       const states = await user.report();
@@ -200,12 +219,12 @@ export async function zonesAgainstModel(user: ZoneUser, zone_capacity: number, n
         states.map(({ write_pointer, zone_id }) => write_pointer - zone_id),
         pointers.map((pointer, zone) => (full[zone] ? zone_capacity : pointer)),
       );
-      for (let at = 0; at < channel.num_blocks; at += 16) {
+      for (let at = 0; keeps_data && at < channel.num_blocks; at += 16) {
         const count = Math.min(16, channel.num_blocks - at);
         same(await user.read(at, count), [...model.subarray(at, at + count)]);
       }
     }),
-    { numRuns },
+    runs,
   );
 }
 

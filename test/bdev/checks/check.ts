@@ -3,6 +3,8 @@ import type { Trial } from '../trial.ts';
 /** One thing that every bdev must do. Throws what is wrong. */
 export interface Check {
   readonly title: string;
+  /** It is about blocks that are read and written at random. */
+  readonly of_blocks?: boolean;
   /** Why a bdev need not; empty: it must. */
   unneeded?(trial: Trial): string;
   run(trial: Trial): Promise<void>;
