@@ -23,6 +23,7 @@ import { SECTOR, SimDisk } from '../sim/disk.ts';
 import { DiskBdev } from '../sim/disk-bdev.ts';
 import { type EngineTraits, portableTraits, ringTraits } from '../sim/disk-engine.ts';
 import { soakCrashes, soakSeed } from './duration.ts';
+import { letGo } from './leftovers.ts';
 
 const DISK_BYTES = 128 * 1024;
 const SCRATCH_BYTES = 4 * 1024 * 1024;
@@ -199,6 +200,7 @@ async function crashes(traits: EngineTraits, block_size: number, count: number):
       throw new Error(`LOAD_SEED=${soakSeed}, after ${i} crashes: ${(error as Error).message}`);
     }
     bdev.crash(random);
+    await letGo();
     total.acknowledged += life.writes.acknowledged;
     total.flushed += life.writes.flushed;
   }
@@ -218,6 +220,7 @@ it.each([
   ['without', portableTraits, 4096],
 ] as const)(
   'file bdevs %s keep what was flushed: %o, blocks of %i bytes',
+  { timeout: 60_000 + soakCrashes * 500 },
   async (_way, traits, block_size) => {
     await crashes(traits, block_size, Math.ceil(soakCrashes / 4));
   },
