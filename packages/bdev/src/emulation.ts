@@ -114,10 +114,6 @@ export class Emulation implements BdevIoOwner, IoWork {
       return;
     }
     const differs = io.type === IoType.READ && status === IoStatus.SUCCESS && !this.matches(io);
-    if (status === IoStatus.NVME_ERROR) {
-      this.parent.sct = io.sct;
-      this.parent.sc = io.sc;
-    }
     this.channel.giveSpare(io);
     this.releaseData();
     if (status !== IoStatus.SUCCESS || differs) {
