@@ -1,9 +1,18 @@
 /** Asymmetric namespace access (Base 2.0, 8.1), where the controller reports it. */
-import { ANA_LSP_RGO, anaState, decodeAnaLog, lid } from '@spdk-ts/nvme-spec';
-import { dataOf, getLog } from '../admin.ts';
+import {
+  ANA_LSP_RGO,
+  anaState,
+  cns,
+  csi,
+  decodeAnaLog,
+  identifyNamespaceIndependent,
+  lid,
+} from '@spdk-ts/nvme-spec';
+import { dataOf, getLog, identify } from '../admin.ts';
 import type { Bench } from '../bench.ts';
-import { all, type Check, check, holds, of, type Row, type Unless } from '../check.ts';
+import { all, type Check, check, holds, type Outcome, of, type Row, type Unless } from '../check.ts';
 import { path } from '../codes.ts';
+import type { NamespaceFacts } from '../facts.ts';
 import { ranged } from '../io.ts';
 
 const needs: Unless = ({ controller }) =>
@@ -17,6 +26,13 @@ const row = (id: string, title: string): Row => ({
 const BYTES = 16_384;
 const groupsOf = async (bench: Bench, lsp = 0) =>
   decodeAnaLog(await dataOf('ANA', getLog(await bench.admin(), lid.ana, BYTES, { lsp }))).groups;
+
+/** The group that Identify tells: the data structure of CNS 00h is one of namespaces with blocks (NVM Command Set 1.0, 4.1.5.1). */
+async function groupOf(bench: Bench, { nsid, set, data }: NamespaceFacts): Promise<number> {
+  if (set !== csi.keyValue) return data.anagrpid;
+  const told = identify(await bench.admin(), cns.independentNamespace, { nsid });
+  return identifyNamespaceIndependent.decode(await dataOf('Identify', told)).anagrpid;
+}
 
 export const anaChecks: readonly Check[] = [
   check(
@@ -36,16 +52,13 @@ export const anaChecks: readonly Check[] = [
     'every namespace in one group, that of its Identify Namespace; states that are defined',
     async (bench) => {
       const groups = await groupsOf(bench);
-      const outcomes = bench.facts.namespaces.map(({ nsid, data }) => {
-        const its = groups.filter(({ nsids }) => nsids.includes(nsid)).map(({ anagrpid }) => anagrpid);
-        return of(
-          `NSID ${nsid}`,
-          holds(
-            its.length === 1 && its[0] === data.anagrpid,
-            `groups ${its.join(', ')}, ANAGRPID ${data.anagrpid}`,
-          ),
-        );
-      });
+      const outcomes: Outcome[] = [];
+      for (const ns of bench.facts.namespaces) {
+        const its = groups.filter(({ nsids }) => nsids.includes(ns.nsid)).map(({ anagrpid }) => anagrpid);
+        const own = await groupOf(bench, ns);
+        const seen = `groups ${its.join(', ')}, ANAGRPID ${own}`;
+        outcomes.push(of(`NSID ${ns.nsid}`, holds(its.length === 1 && its[0] === own, seen)));
+      }
       const states = groups.every(({ state }) => (Object.values(anaState) as number[]).includes(state));
       return all(...outcomes, holds(states, `states ${groups.map(({ state }) => state).join(', ')}`));
     },
