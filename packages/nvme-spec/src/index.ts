@@ -35,6 +35,7 @@ export * from './nqn.ts';
 export * from './opcodes.ts';
 export * from './property.ts';
 export * from './registers.ts';
+export * from './reservation-command.ts';
 export * from './rw-command.ts';
 export * from './sgl.ts';
 export * from './sqe.ts';
