@@ -10,6 +10,7 @@ import { logMethods } from './methods/log.ts';
 import { notifyMethods } from './methods/notify.ts';
 import { nvmfDiscoveryMethods } from './methods/nvmf-discovery.ts';
 import { nvmfLimitMethods } from './methods/nvmf-limits.ts';
+import { nvmfNamespaceMethods } from './methods/nvmf-namespace.ts';
 import { nvmfSubsystemMethods } from './methods/nvmf-subsystem.ts';
 import { nvmfTargetMethods } from './methods/nvmf-target.ts';
 import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
@@ -30,6 +31,7 @@ type Builtin =
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
+  | (typeof nvmfNamespaceMethods)[number]
   | (typeof nvmfDiscoveryMethods)[number]
   | (typeof nvmfLimitMethods)[number]
   | (typeof bdevperfMethods)[number];
@@ -81,6 +83,7 @@ registerSchema(
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,
+    nvmfNamespaceMethods,
     nvmfDiscoveryMethods,
     nvmfLimitMethods,
     bdevperfMethods,

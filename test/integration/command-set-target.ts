@@ -1,7 +1,7 @@
 /** A target with one subsystem of namespaces of any command set, and a host that has enabled all of them. */
 import { ccCss } from '@spdk-ts/nvme-spec';
 import { expect } from 'vitest';
-import { RawHost, type RawQueue } from '../host/index.ts';
+import { type HostOptions, RawHost, type RawQueue } from '../host/index.ts';
 import { freePort, Target } from '../linux-guest/target.ts';
 
 /** Of statuses: do not retry. */
@@ -41,9 +41,19 @@ export class CommandSetTarget {
     return new CommandSetTarget(target, port, host, nsids);
   }
 
-  /** Another host, which knows of plain blocks only, and its queue. */
-  async plainHost(): Promise<{ host: RawHost; queue: RawQueue }> {
-    const host = await RawHost.connect({ port: this.port, subnqn: NQN });
+  /** Another controller of the same host, which knows of plain blocks only; and its queue. */
+  plainHost(): Promise<{ host: RawHost; queue: RawQueue }> {
+    return this.connect({});
+  }
+
+  /** Another host that has enabled all command sets. */
+  otherHost(): Promise<{ host: RawHost; queue: RawQueue }> {
+    const hostid = new Uint8Array(16).fill(0x77);
+    return this.connect({ css: ccCss.allIoCommandSets, hostnqn: `${NQN}:other`, hostid });
+  }
+
+  private async connect(who: Partial<HostOptions>): Promise<{ host: RawHost; queue: RawQueue }> {
+    const host = await RawHost.connect({ port: this.port, subnqn: NQN, ...who });
     await host.setQueueCount(1);
     const [queue] = (await host.openQueues(1)) as [RawQueue];
     return { host, queue };

@@ -72,9 +72,10 @@ describe('what is told of command sets', () => {
       );
       return [...decodeCommandEffects(data).io.keys()];
     };
-    expect(await opcodes(csi.nvm)).toEqual([0, 1, 2, 5, 8, 9, 0x0c, 0x19, 0x7f]);
-    expect(await opcodes(csi.zoned)).toEqual([0, 1, 2, 5, 8, 0x0c, 0x79, 0x7a, 0x7d, 0x7f]);
-    expect(await opcodes(csi.keyValue)).toEqual([0, 1, 2, 6, 0x10, 0x14, 0x7f]);
+    const reservations = [0x0d, 0x0e, 0x11, 0x15];
+    expect(await opcodes(csi.nvm)).toEqual([0, 1, 2, 5, 8, 9, 0x0c, ...reservations, 0x19, 0x7f]);
+    expect(await opcodes(csi.zoned)).toEqual([0, 1, 2, 5, 8, 0x0c, ...reservations, 0x79, 0x7a, 0x7d, 0x7f]);
+    expect(await opcodes(csi.keyValue)).toEqual([0, 1, 2, 6, 0x0d, 0x0e, 0x10, 0x11, 0x14, 0x15, 0x7f]);
     const fields = { opcode: 2, cdw10: (5 | (1023 << 16)) >>> 0, cdw14: (3 << 24) >>> 0, psdt: 1 };
     expect((await host.admin.submitRead(fields, 4096)).status).toBe(0x002 | DNR);
   });

@@ -48,11 +48,11 @@ test('a command that the bdev cannot abort completes as it does', async () => {
 test('a command that waits in a pause is found', async () => {
   const io = await harness.ioQueue(controller, 1, 1);
   const id = harness.target.subsystem(SUBSYSTEM).id;
-  await harness.done(harness.host.broadcast('nvmf', 'pause', { id }));
+  await harness.done(harness.host.broadcast('nvmf', 'pause', { id, nsid: 1 }));
   const cid = io.send(read, { length: 512 });
   expect(await abort(1, cid)).toMatchObject({ status: 0, dw0: 0 });
   expect((await harness.completion(io, cid)).status).toBe(0x007);
-  await harness.done(harness.host.broadcast('nvmf', 'resume', { id }));
+  await harness.done(harness.host.broadcast('nvmf', 'resume', { id, nsid: 1 }));
 });
 
 test('a parked event request is found', async () => {

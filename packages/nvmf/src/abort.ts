@@ -4,12 +4,14 @@ import type { NvmfController } from './controller.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
-import type { SubsystemView } from './subsystem-view.ts';
+import type { NamespaceView, SubsystemView } from './subsystem-view.ts';
 
 /** Abort Command Limit, 0's based: four may be outstanding. */
 export const ACL = 3;
 /** Dword 0 bit 0 of the completion: the command was not aborted. */
 const NOT_ABORTED = 1;
+/** Bits of a status that say what went wrong: all but DNR and M. */
+export const CODE = 0x7ff;
 
 type Done = (aborted: boolean) => void;
 
@@ -50,12 +52,15 @@ export class AbortCommands {
 /** A bdev abort under way. */
 class BdevAbort implements BdevIoOwner {
   private readonly subsystem: SubsystemView;
+  private readonly ns: NamespaceView | null;
   private readonly done: Done;
 
-  constructor(subsystem: SubsystemView, done: Done) {
+  constructor(subsystem: SubsystemView, nsid: number, done: Done) {
     this.subsystem = subsystem;
+    this.ns = subsystem.find(nsid);
     this.done = done;
     subsystem.outstanding++;
+    if (this.ns !== null) this.ns.loose++;
   }
 
   /** Could not be submitted. */
@@ -71,6 +76,7 @@ class BdevAbort implements BdevIoOwner {
 
   private end(aborted: boolean): void {
     this.subsystem.outstanding--;
+    if (this.ns !== null) this.ns.loose--;
     this.done(aborted);
     if (this.subsystem.paused) this.subsystem.drained();
   }
@@ -81,6 +87,8 @@ export class CommandAborts {
   private readonly group: NvmfPollGroup;
   private readonly remote = new Map<number, Done>();
   private tokens = 0;
+  /** Requests that a Preempt and Abort wants gone. */
+  private readonly preempted = new Set<NvmfRequest>();
 
   constructor(group: NvmfPollGroup) {
     this.group = group;
@@ -103,16 +111,37 @@ export class CommandAborts {
       // A command of several I/Os begins no more of them, and ends aborted whatever becomes of those that are out.
       const stopped = request.work?.stop() ?? false;
       if (request.io === null) done(stopped);
-      else this.abortIo(request.io, controller, (aborted) => done(aborted || stopped));
+      else this.abortIo(request.io, controller, request.nsid, (aborted) => done(aborted || stopped));
     }
   }
 
-  private abortIo(io: BdevIo, controller: NvmfController, done: Done): void {
-    const abort = new BdevAbort(controller.subsystem, done);
+  private abortIo(io: BdevIo, controller: NvmfController, nsid: number, done: Done): void {
+    const abort = new BdevAbort(controller.subsystem, nsid, done);
     if (io.channel!.abort(io, abort) !== 0) abort.fail();
   }
 
-  /** The same for a queue of another reactor. */
+  /** Aborts a command of a host that was preempted: if that succeeds, it ends with a status of its own. */
+  preempt(request: NvmfRequest): void {
+    this.preempted.add(request);
+    this.abort(request.qpair.controller!, request.qpair.qid, request.cid, () => {});
+  }
+
+  /** True while a command that was to be aborted for a Preempt and Abort has not ended. */
+  isPreempted(request: NvmfRequest): boolean {
+    // Of a connection that is gone, no request ends any more; one that is used anew was cleared.
+    if (!this.preempted.has(request)) return false;
+    if (request.abortRequested && this.group.qpairs.has(request.qpair)) return true;
+    this.preempted.delete(request);
+    return false;
+  }
+
+  /** For the poll group: a command that was to be aborted has ended. */
+  ended(request: NvmfRequest): void {
+    if (this.preempted.delete(request) && (request.status & CODE) === Status.ABORTED)
+      request.status = Status.ABORTED_PREEMPT;
+  }
+
+  /** Aborts a command of a queue of another reactor. */
   abortRemote(reactor: number, controller: NvmfController, sqid: number, cid: number, done: Done): void {
     const token = ++this.tokens;
     this.remote.set(token, done);

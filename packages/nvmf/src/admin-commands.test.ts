@@ -32,9 +32,8 @@ test('Identify Controller, at its offsets', async () => {
   expect([data[512], data[513]], 'SQES, CQES').toEqual([0x66, 0x44]);
   expect(view.getUint16(514, true), 'MAXCMD').toBe(128);
   expect(view.getUint32(516, true), 'NN').toBe(32);
-  expect(view.getUint16(520, true), 'ONCS: compare, DSM, write zeroes, select, timestamp, verify, copy').toBe(
-    0x1dd,
-  );
+  const optional = 'ONCS: compare, DSM, write zeroes, select, reservations, timestamp, verify, copy';
+  expect(view.getUint16(520, true), optional).toBe(0x1fd);
   expect(view.getUint16(522, true), 'FUSES: compare and write').toBe(1);
   expect(view.getUint16(532, true), 'ACWU: one block').toBe(0);
   expect(view.getUint16(534, true), 'OCFS: formats 0 and 1').toBe(3);
@@ -125,7 +124,7 @@ test('features are got and set', async () => {
   expect((await set(5, 0x1_0000)).status, 'DULBE').toBe(0x002 | DNR);
   expect((await set(8, 1)).status).toBe(0x10e | DNR);
   expect((await get(0x0b)).dw0).toBe(0x100);
-  for (const fid of [0, 3, 0x0c, 0x0d, 0x82, 0xc0]) {
+  for (const fid of [0, 3, 0x0c, 0x0d, 0x84, 0xc0]) {
     expect((await get(fid)).status).toBe(0x002 | DNR);
     expect((await get(fid | (3 << 8))).status, 'capabilities of none').toBe(0x002 | DNR);
     expect((await set(fid, 0)).status).toBe(0x002 | DNR);
@@ -216,7 +215,7 @@ test('other log pages, offsets and refusals', async () => {
   const { admin } = controller;
   const supported = new Uint32Array((await harness.logPage(admin, 0, 1024)).data.buffer);
   const pages = [...supported.keys()].filter((page) => supported[page] !== 0);
-  expect(pages).toEqual([0, 1, 2, 3, 4, 5, 0x12, 0x13]);
+  expect(pages).toEqual([0, 1, 2, 3, 4, 5, 0x12, 0x13, 0x80]);
   const slot = (await harness.logPage(admin, 3, 512)).data;
   expect([slot[0], ascii(slot.subarray(8, 16))]).toEqual([1, '1.2.3   ']);
   const effects = new Uint32Array((await harness.logPage(admin, 5, 4096)).data.buffer);
@@ -228,7 +227,7 @@ test('other log pages, offsets and refusals', async () => {
   expect([past.status, past.data.slice(4).every((byte) => byte === 0)]).toEqual([0, true]);
   expect((await harness.logPage(admin, 3, 8, { offset: 516 })).status).toBe(0x002 | DNR);
   expect((await harness.logPage(admin, 3, 8, { offset: 2 })).status).toBe(0x002 | DNR);
-  for (const lid of [0x06, 0x0c, 0x70, 0x80, 0xc0])
+  for (const lid of [0x06, 0x0c, 0x70, 0x81, 0xc0])
     expect((await harness.logPage(admin, lid, 512)).status).toBe(0x109 | DNR);
   const short = await harness.command(admin, { opcode: 2, cdw10: 3 | (127 << 16) }, { length: 64 });
   expect(short.status).toBe(0x00f | DNR);

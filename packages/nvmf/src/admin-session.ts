@@ -8,6 +8,7 @@ import type { NvmfPollGroup } from './poll-group.ts';
 import { Properties } from './properties.ts';
 import type { NvmfQpair } from './qpair.ts';
 import type { NvmfRequest } from './request.ts';
+import { ReservationNotices } from './reservation-notices.ts';
 import { respond } from './respond.ts';
 
 /** Namespaces that the changed namespace list can name; beyond that it says "more". */
@@ -27,6 +28,7 @@ export class AdminSession {
   readonly properties: Properties;
   readonly aborts: AbortCommands;
   readonly discovery: DiscoveryLog;
+  readonly reservations: ReservationNotices;
   /** NSIDs for the changed namespace list (log page 04h). */
   private readonly changed = new Set<number>();
   private lastChanged: readonly number[] = [];
@@ -35,6 +37,7 @@ export class AdminSession {
     this.controller = controller;
     this.group = group;
     this.qpair = qpair;
+    this.reservations = new ReservationNotices(this);
     this.features = new Features(this);
     this.events = new AsyncEvents(this);
     this.keepAlive = new KeepAlive(this, kato_ms);

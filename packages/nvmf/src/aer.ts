@@ -1,4 +1,4 @@
-import { aec, encodeAsyncEvent, eventType, lid, noticeEvent } from '@spdk-ts/nvme-spec';
+import { aec, encodeAsyncEvent, eventType, ioCommandSetEvent, lid, noticeEvent } from '@spdk-ts/nvme-spec';
 import type { AdminSession } from './admin-session.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
@@ -6,8 +6,10 @@ import { Status } from './status.ts';
 /** Events that are kept while nobody asks for them. One of a kind suffices: the host reads the log page. */
 interface Event {
   readonly dw0: number;
+  /** Bit of the Asynchronous Event Configuration, or all bits: it needs none. */
   readonly enabledBy: number;
 }
+const ALWAYS = -1;
 
 const namespaceChange: Event = {
   dw0: encodeAsyncEvent({
@@ -16,6 +18,18 @@ const namespaceChange: Event = {
     lid: lid.changedNamespaceList,
   }),
   enabledBy: aec.namespaceAttribute,
+};
+const anaChange: Event = {
+  dw0: encodeAsyncEvent({ type: eventType.notice, info: noticeEvent.anaChange, lid: lid.ana }),
+  enabledBy: aec.anaChange,
+};
+const reservationNotice: Event = {
+  dw0: encodeAsyncEvent({
+    type: eventType.ioCommandSet,
+    info: ioCommandSetEvent.reservationLogAvailable,
+    lid: lid.reservationNotification,
+  }),
+  enabledBy: ALWAYS,
 };
 const discoveryChange: Event = {
   dw0: encodeAsyncEvent({
@@ -65,8 +79,16 @@ export class AsyncEvents {
     this.raise(discoveryChange);
   }
 
+  anaChanged(): void {
+    this.raise(anaChange);
+  }
+  reservationNotice(): void {
+    this.raise(reservationNotice);
+  }
+
   private raise(event: Event): void {
-    if ((this.session.features.asyncEventConfiguration & event.enabledBy) === 0) return;
+    const { enabledBy } = event;
+    if (enabledBy !== ALWAYS && (this.session.features.asyncEventConfiguration & enabledBy) === 0) return;
     if (!this.pending.includes(event)) this.pending.push(event);
     this.deliver();
   }

@@ -190,7 +190,7 @@ test('commands that a transport masks are neither reported nor executed', async 
   const { oncs } = await import('@spdk-ts/nvme-spec');
   for (const half of [io.controller!, controller.admin.controller!])
     Object.assign(half, {
-      masked_oncs: oncs.copy | oncs.compare | oncs.writeZeroes | oncs.datasetManagement,
+      masked_oncs: oncs.copy | oncs.compare | oncs.writeZeroes | oncs.datasetManagement | oncs.reservations,
     });
   const { data } = await harness.identify(controller.admin, 1);
   expect(

@@ -1,11 +1,18 @@
 import { commandEffect, csi, kvOpcode, nvmOpcode, oncs, vwc, znsOpcode } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
+import { hasReservations } from './reservation-commands.ts';
 import type { NamespaceView } from './subsystem-view.ts';
 
 const { supported, lbcc, controllerScope } = commandEffect;
 /** No scope is told, as may be (CSP is 0): Linux warns of I/O commands that have one. */
 const reads = supported;
 const writes = supported | lbcc;
+const reservationOpcodes = [
+  nvmOpcode.reservationRegister,
+  nvmOpcode.reservationReport,
+  nvmOpcode.reservationAcquire,
+  nvmOpcode.reservationRelease,
+] as const;
 /** Most blocks that ACWU can name. */
 const ACWU_MAX = 0x1_0000;
 
@@ -23,6 +30,7 @@ function optional(namespaces: readonly NamespaceView[]): number {
   const all = (bit: number, can: (ns: NamespaceView) => boolean): number => (namespaces.every(can) ? bit : 0);
   const any = (bit: number, can: (ns: NamespaceView) => boolean): number => (namespaces.some(can) ? bit : 0);
   return (
+    oncs.reservations |
     all(oncs.compare, (ns) => ns.compares) |
     all(oncs.datasetManagement, (ns) => ns.unmaps) |
     all(oncs.writeZeroes, (ns) => ns.zeroes) |
@@ -51,26 +59,24 @@ export function supportedCommands(controller: NvmfController) {
 
 /** What the log page Commands Supported and Effects says of the I/O commands of a command set, or null if there is none. */
 export function ioEffects(controller: NvmfController, set: number): Map<number, number> | null {
-  const fabrics: [number, number] = [nvmOpcode.fabrics, supported | controllerScope];
+  const common: [number, number][] = [
+    [nvmOpcode.flush, reads],
+    [nvmOpcode.fabrics, supported | controllerScope],
+  ];
+  if (hasReservations(controller)) for (const opcode of reservationOpcodes) common.push([opcode, reads]);
   if (set === csi.keyValue)
     return new Map([
-      [nvmOpcode.flush, reads],
+      ...common,
       [kvOpcode.store, writes],
       [kvOpcode.retrieve, reads],
       [kvOpcode.list, reads],
       [kvOpcode.exist, reads],
       [kvOpcode.delete, writes],
-      fabrics,
     ]);
   if (set !== csi.nvm && set !== csi.zoned) return null;
   const members = controller.subsystem.namespaces.filter((ns) => ns?.csi === set).map((ns) => ns!);
   const flags = optional(members) & ~controller.masked_oncs;
-  const effects = new Map<number, number>([
-    [nvmOpcode.flush, reads],
-    [nvmOpcode.write, writes],
-    [nvmOpcode.read, reads],
-    fabrics,
-  ]);
+  const effects = new Map<number, number>([...common, [nvmOpcode.write, writes], [nvmOpcode.read, reads]]);
   const add = (bit: number, opcode: number, effect: number): void => {
     if ((flags & bit) !== 0) effects.set(opcode, effect);
   };

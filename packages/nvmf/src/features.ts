@@ -10,18 +10,21 @@ import {
   fid,
   HOST_ID_EXHID,
   hostBehavior,
+  NSID_ALL,
+  RESERVATION_PTPL,
   VWC_WCE,
   WRITE_ATOMICITY_DN,
 } from '@spdk-ts/nvme-spec';
 import type { AdminSession } from './admin-session.ts';
+import { Gate } from './gates.ts';
 import { gather } from './memory-queue.ts';
 import type { NvmfRequest } from './request.ts';
+import { ask, hasReservations } from './reservation-commands.ts';
 import { Status } from './status.ts';
 import { TIMESTAMP_SIZE, Timestamp } from './timestamp.ts';
 
 /** Set Features dword 10, bit 31: save. */
 const SAVE = 0x8000_0000;
-const NSID_ALL = 0xffff_ffff;
 /** Dword 11 of I/O Command Set Profile: index of a combination. */
 const IOCSCI = 0x1ff;
 /** Over temperature threshold's highest value, which never triggers. */
@@ -41,13 +44,21 @@ const fixed: ReadonlySet<number> = new Set([
   fid.interruptVectorConfiguration,
   fid.hostIdentifier,
 ]);
-/** Features of which each namespace has its own. */
-const ofNamespaces: ReadonlySet<number> = new Set([fid.errorRecovery]);
+/** Features of a namespace, which are not there where its ANA state is inaccessible (Base 2.0, 8.1.4). */
+const namespaceFeatures: ReadonlySet<number> = new Set([
+  fid.errorRecovery,
+  fid.reservationNotificationMask,
+  fid.reservationPersistence,
+]);
+const reservationFeatures: ReadonlySet<number> = new Set([
+  fid.reservationNotificationMask,
+  fid.reservationPersistence,
+]);
 
 /** Get Features with Select 011b (Base 2.0, 5.15): none is saveable, as controllers are made for an association. */
 function capabilitiesOf(id: number): number {
   const { changeable, namespaceSpecific } = featureCapability;
-  return (fixed.has(id) ? 0 : changeable) | (ofNamespaces.has(id) ? namespaceSpecific : 0);
+  return (fixed.has(id) ? 0 : changeable) | (namespaceFeatures.has(id) ? namespaceSpecific : 0);
 }
 
 /** Get and Set Features (Base 2.0, 5.15 and 5.27). */
@@ -81,6 +92,7 @@ export class Features {
       this.values.set(id, 0);
     this.values.set(fid.asyncEventConfiguration, this.defaultEvents());
     this.timestamp.reset();
+    this.session.reservations.reset();
     this.over = NO_THRESHOLD;
     this.under = 0;
     this.behavior = new Uint8Array(hostBehavior.size);
@@ -89,8 +101,9 @@ export class Features {
   }
 
   private defaultEvents(): number {
-    const { discovery } = this.session.controller.subsystem;
-    return (discovery ? aec.discoveryLogChange : aec.namespaceAttribute) >>> 0;
+    const { discovery, snapshot } = this.session.controller.subsystem;
+    const ana = snapshot.ana === null ? 0 : aec.anaChange;
+    return (discovery ? aec.discoveryLogChange : aec.namespaceAttribute | ana) >>> 0;
   }
 
   get asyncEventConfiguration(): number {
@@ -99,7 +112,17 @@ export class Features {
 
   /** True if controllers of this kind may have the feature. */
   known(id: number): boolean {
-    return !this.session.controller.subsystem.discovery || discoveryFeatures.has(id);
+    const { controller } = this.session;
+    if (reservationFeatures.has(id) && !hasReservations(controller)) return false;
+    return !controller.subsystem.discovery || discoveryFeatures.has(id);
+  }
+
+  /** A feature of a namespace is asked for that cannot be reached this way. */
+  private inaccessible(id: number, nsid: number): boolean {
+    if (!namespaceFeatures.has(id)) return false;
+    const { controller } = this.session;
+    const which = nsid === NSID_ALL ? controller.nsids : controller.find(nsid) === null ? [] : [nsid];
+    return which.some((one) => (controller.gates[one]! & Gate.INACCESSIBLE) !== 0);
   }
 
   get(request: NvmfRequest): void {
@@ -111,7 +134,9 @@ export class Features {
     else if (select === featureSelect.supportedCapabilities) {
       request.dw0 = capabilitiesOf(id);
       session.group.complete(request, Status.SUCCESS);
-    } else if (id === fid.hostBehaviorSupport)
+    } else if (this.inaccessible(id, request.nsid)) session.group.complete(request, Status.ANA_INACCESSIBLE);
+    else if (reservationFeatures.has(id)) this.getReservation(id, request, select === featureSelect.current);
+    else if (id === fid.hostBehaviorSupport)
       session.respond(request, select === featureSelect.current ? this.behavior : noBehavior);
     else if (id === fid.timestamp)
       session.respond(request, select === featureSelect.current ? this.timestamp.read() : noTimestamp);
@@ -129,7 +154,8 @@ export class Features {
 
   /** True if there is this feature here: its value may still be out of range. */
   has(id: number): boolean {
-    return this.known(id) && (inData.has(id) || this.value(id, 0) !== null);
+    const elsewhere = inData.has(id) || reservationFeatures.has(id);
+    return this.known(id) && (elsewhere || this.value(id, 0) !== null);
   }
 
   /** What a feature is after a reset, or null. */
@@ -178,6 +204,22 @@ export class Features {
     }
   }
 
+  /** Features 82h and 83h of one namespace: the current value, or the default. */
+  private getReservation(id: number, request: NvmfRequest, current: boolean): void {
+    const { group, controller, reservations } = this.session;
+    const { nsid } = request;
+    if (nsid === NSID_ALL) group.complete(request, Status.INVALID_FIELD);
+    else if (controller.find(nsid) === null) group.complete(request, Status.INVALID_NAMESPACE);
+    else if (id === fid.reservationNotificationMask || !current) {
+      if (current) request.dw0 = reservations.mask(nsid);
+      group.complete(request, Status.SUCCESS);
+    } else
+      ask(group, controller, nsid, 'persistence', ({ status, ptpl }) => {
+        request.dw0 = ptpl === true ? RESERVATION_PTPL : 0;
+        group.complete(request, status);
+      });
+  }
+
   private getHostId(request: NvmfRequest): void {
     const { session } = this;
     // Fabrics: the extended, 128-bit identifier only.
@@ -191,9 +233,37 @@ export class Features {
     const id = cdw10 & 0xff;
     if (!this.known(id)) group.complete(request, Status.INVALID_FIELD);
     else if ((cdw10 & SAVE) !== 0) group.complete(request, Status.NOT_SAVEABLE);
-    else if (request.nsid !== 0 && request.nsid !== NSID_ALL && id !== fid.errorRecovery)
+    else if (request.nsid !== 0 && request.nsid !== NSID_ALL && !namespaceFeatures.has(id))
       group.complete(request, Status.NOT_NAMESPACE_SPECIFIC);
+    else if (this.inaccessible(id, request.nsid)) group.complete(request, Status.ANA_INACCESSIBLE);
+    else if (reservationFeatures.has(id)) this.setReservation(id, request);
     else group.complete(request, this.change(id, request));
+  }
+
+  /** Features 82h and 83h of one namespace, or (NSID FFFFFFFFh) of all that are attached. */
+  private setReservation(id: number, request: NvmfRequest): void {
+    const { group, controller, reservations } = this.session;
+    const { nsid } = request;
+    if (nsid !== NSID_ALL && controller.find(nsid) === null)
+      group.complete(request, Status.INVALID_NAMESPACE);
+    else if (id === fid.reservationNotificationMask) {
+      reservations.setMask(nsid, request.cdw(11));
+      group.complete(request, Status.SUCCESS);
+    } else this.setPersistence(request, nsid === NSID_ALL ? controller.nsids : [nsid]);
+  }
+
+  /** Of several namespaces each is asked for; the first refusal is the command's. */
+  private setPersistence(request: NvmfRequest, nsids: readonly number[]): void {
+    const { group, controller } = this.session;
+    const ptpl = (request.cdw(11) & RESERVATION_PTPL) !== 0;
+    let left = nsids.length;
+    let failure: number = Status.SUCCESS;
+    if (left === 0) group.complete(request, failure);
+    for (const nsid of nsids)
+      ask(group, controller, nsid, { kind: 'persist', ptpl }, ({ status }) => {
+        if (failure === Status.SUCCESS) failure = status;
+        if (--left === 0) group.complete(request, failure);
+      });
   }
 
   /** Returns a status. */
@@ -248,7 +318,7 @@ export class Features {
 
   private setErrorRecovery(nsid: number, cdw11: number): number {
     const one = nsid !== 0 && nsid !== NSID_ALL;
-    if (one && this.session.controller.subsystem.find(nsid) === null) return Status.INVALID_NAMESPACE;
+    if (one && this.session.controller.find(nsid) === null) return Status.INVALID_NAMESPACE;
     // No namespace reports deallocated blocks as errors (NSFEAT bit 2).
     if (decodeErrorRecovery(cdw11).dulbe) return Status.INVALID_FIELD;
     return this.store(fid.errorRecovery, cdw11);

@@ -7,16 +7,16 @@ import type { NvmfRequest } from './request.ts';
 /** Flushes that are under way at once. */
 const FLUSHES = 32;
 
-/** Flush with NSID FFFFFFFFh (Base 2.0, 7.1): flushes every namespace of the controller. */
+/** Flush with NSID FFFFFFFFh (Base 2.0, 7.1): flushes every namespace of the controller that its host sees. */
 export class FlushAll extends CommandSeries {
   private readonly channels: BdevChannel[];
   private at = 0;
 
   constructor(commands: IoCommands, request: NvmfRequest, controller: NvmfController) {
     super(commands, request, FLUSHES);
-    this.channels = controller.subsystem.namespaces.flatMap((ns) =>
-      ns?.flushes === true ? [ns.channel] : [],
-    );
+    this.channels = controller.nsids
+      .map((nsid) => controller.find(nsid)!)
+      .flatMap((ns) => (ns.flushes ? [ns.channel] : []));
   }
 
   protected override next(): BdevChannel | null {

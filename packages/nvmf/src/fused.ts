@@ -2,6 +2,7 @@ import { type BdevIo, type BdevIoOwner, IoStatus, IoType } from '@spdk-ts/bdev';
 import { nvmOpcode } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
 import { Counter } from './counters.ts';
+import { refusalOf } from './gates.ts';
 import type { IoCommands } from './io-commands.ts';
 import { blocksOf, DTYPE, FUA, FUSE, FUSE_FIRST, FUSE_SECOND, slbaOf } from './io-fields.ts';
 import { IoSlots } from './io-slots.ts';
@@ -110,8 +111,9 @@ export class FusedCommands implements BdevIoOwner {
       this.endBoth(compare, write, Status.INVALID_FIELD, Status.INVALID_FIELD);
       return;
     }
-    const of_compare = check(compare, ns);
-    const of_write = (write.cdw(12) & DTYPE) === 0 ? check(write, ns) : Status.INVALID_FIELD;
+    const gate = controller.gates[ns.nsid]!;
+    const of_compare = check(compare, ns, gate);
+    const of_write = (write.cdw(12) & DTYPE) === 0 ? check(write, ns, gate) : Status.INVALID_FIELD;
     if ((of_compare | of_write) !== Status.SUCCESS) this.endBoth(compare, write, of_compare, of_write);
     else this.submit(compare, write, ns, controller);
   }
@@ -216,8 +218,10 @@ export class FusedCommands implements BdevIoOwner {
   }
 }
 
-/** What is wrong with one half of a Compare and Write, or 0. */
-function check(request: NvmfRequest, ns: NamespaceView): number {
+/** What is wrong with one half of a Compare and Write, or 0. The one that was held was let in by an earlier gate. */
+function check(request: NvmfRequest, ns: NamespaceView, gate: number): number {
+  const refusal = refusalOf(gate, request.opcode);
+  if (refusal !== Status.SUCCESS) return refusal;
   const blocks = blocksOf(request);
   const bytes = blocks * ns.block_size;
   if (bytes > request.qpair.maxIoSize) return Status.INVALID_FIELD;

@@ -13,7 +13,6 @@ import {
   identifyNamespaceNvm,
   identifyNamespaceZns,
   metadataCapability,
-  nmic,
   nsattr,
   ozcs,
   parseEui64,
@@ -21,6 +20,7 @@ import {
   ZONES_UNLIMITED,
 } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
+import { isInaccessible, sharing } from './namespace-sharing.ts';
 import type { NamespaceView } from './subsystem-view.ts';
 import { zoneAppendSizeLimit } from './zone-limits.ts';
 
@@ -55,11 +55,11 @@ export function blockFormat(ns: NamespaceView) {
 export function describeInSet(
   ns: NamespaceView,
   set: number,
-  max_io_size: number,
+  controller: NvmfController,
   out: Uint8Array,
 ): Uint8Array | null {
   if (set === csi.zoned && ns.csi === csi.zoned) describeZones(ns, out);
-  else if (set === csi.keyValue && ns.csi === csi.keyValue) describeKeys(ns, max_io_size, out);
+  else if (set === csi.keyValue && ns.csi === csi.keyValue) describeKeys(controller, ns, out);
   else if (set === csi.nvm && ns.csi !== csi.keyValue) describeProtection(ns, out);
   else return null;
   return out;
@@ -87,16 +87,17 @@ function describeZones({ snapshot }: NamespaceView, out: Uint8Array): void {
 }
 
 /** How much of it is in use is not told to reactors: as for blocks, all of it. */
-function describeKeys({ snapshot, writable }: NamespaceView, max_io_size: number, out: Uint8Array): void {
-  const { bdev, nguid, eui64, anagrpid } = snapshot;
+function describeKeys(controller: NvmfController, ns: NamespaceView, out: Uint8Array): void {
+  const { snapshot, writable } = ns;
+  const { bdev, nguid, eui64 } = snapshot;
+  const { max_io_size } = controller.transport;
   const { capacity, max_key_len, max_value_len, max_num_keys } = bdev.kv!;
   identifyNamespaceKv.encode(
     {
       nsze: capacity,
-      nuse: capacity,
-      nmic: nmic.shared,
+      nuse: isInaccessible(controller, ns) ? 0 : capacity,
+      ...sharing(controller, ns),
       novg: bdev.block_size,
-      anagrpid,
       nsattr: writable ? 0 : nsattr.writeProtected,
       nguid: parseNguid(nguid) ?? new Uint8Array(16),
       eui64: parseEui64(eui64) ?? new Uint8Array(8),

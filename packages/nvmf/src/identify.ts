@@ -1,5 +1,6 @@
 import { dataBlockSize } from '@spdk-ts/bdev';
 import {
+  anacap,
   cmic,
   cns,
   controllerType,
@@ -19,7 +20,6 @@ import {
   ioCommandSetBit,
   lpa,
   NAMESPACE_LIST_MAX,
-  nmic,
   nsattr,
   nsfeat,
   nstat,
@@ -34,10 +34,12 @@ import {
 } from '@spdk-ts/nvme-spec';
 import { ACL } from './abort.ts';
 import type { AdminSession } from './admin-session.ts';
+import { ANA_TRANSITION_SECONDS } from './ana.ts';
 import { isEnabled, supportedCommands } from './command-support.ts';
 import { ERROR_LOG_ENTRIES } from './controller-state.ts';
 import { COPY_FORMATS, copyLimits } from './copy.ts';
 import { blockFormat, describeInSet, describeSetOfController } from './identify-command-set.ts';
+import { isInaccessible, sharing } from './namespace-sharing.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
 import type { NamespaceView } from './subsystem-view.ts';
@@ -71,7 +73,7 @@ function describe(session: AdminSession, request: NvmfRequest): Uint8Array | num
     case cns.namespaceDescriptors:
       return ofNamespace(session, request.nsid, (ns) => describeIds(ns, out), Status.INVALID_NAMESPACE);
     case cns.independentNamespace:
-      return ofNamespace(session, request.nsid, (ns) => describeIndependent(ns, out), out);
+      return ofNamespace(session, request.nsid, (ns) => describeIndependent(session, ns, out), out);
     case cns.ioCommandSets:
       // Namespaces of all of them may be side by side, whatever controller is asked about.
       encodeIoCommandSets([ioCommandSetBit.nvm | ioCommandSetBit.keyValue | ioCommandSetBit.zoned], out);
@@ -99,7 +101,7 @@ function describeInCommandSet(
   if (wanted === cns.csiController)
     return describeSetOfController(controller, set, out) ?? Status.INVALID_FIELD;
   const encode = (ns: NamespaceView): Uint8Array | number =>
-    describeInSet(ns, set, controller.transport.max_io_size, out) ?? Status.INVALID_FIELD;
+    describeInSet(ns, set, controller, out) ?? Status.INVALID_FIELD;
   return ofNamespace(session, nsid, encode, out);
 }
 
@@ -110,10 +112,10 @@ function ofNamespace(
   encode: (ns: NamespaceView) => Uint8Array | number,
   absent: Uint8Array | number,
 ): Uint8Array | number {
-  const { subsystem } = session.controller;
-  if (nsid === 0 || nsid > subsystem.snapshot.max_namespaces) return Status.INVALID_NAMESPACE;
-  const ns = subsystem.find(nsid);
-  return ns === null || !isEnabled(session.controller, ns.csi) ? absent : encode(ns);
+  const { controller } = session;
+  if (nsid === 0 || nsid > controller.subsystem.snapshot.max_namespaces) return Status.INVALID_NAMESPACE;
+  const ns = controller.find(nsid);
+  return ns === null || !isEnabled(controller, ns.csi) ? absent : encode(ns);
 }
 
 /** `set`: only namespaces of this command set. */
@@ -125,8 +127,7 @@ function namespaceList(
 ): Uint8Array | number {
   if (after > NSID_LAST) return Status.INVALID_NAMESPACE;
   const { controller } = session;
-  const { nsids } = controller.subsystem;
-  const listed = nsids.filter((nsid) => {
+  const listed = controller.nsids.filter((nsid) => {
     const { csi: own } = controller.subsystem.find(nsid)!;
     return nsid > after && isEnabled(controller, own) && (set === undefined || own === set);
   });
@@ -149,17 +150,14 @@ function describeIds(ns: NamespaceView, out: Uint8Array): Uint8Array {
   return out;
 }
 
-function describeIndependent(ns: NamespaceView, out: Uint8Array): Uint8Array {
-  identifyNamespaceIndependent.encode(
-    { nmic: nmic.shared, anagrpid: ns.snapshot.anagrpid, nstat: nstat.ready },
-    out,
-  );
+function describeIndependent(session: AdminSession, ns: NamespaceView, out: Uint8Array): Uint8Array {
+  identifyNamespaceIndependent.encode({ ...sharing(session.controller, ns), nstat: nstat.ready }, out);
   return out;
 }
 
 function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8Array): Uint8Array | number {
   if (ns.csi === csi.keyValue) return Status.INVALID_COMMAND_SET;
-  const { bdev, nguid, eui64, anagrpid } = ns.snapshot;
+  const { bdev, nguid, eui64 } = ns.snapshot;
   const blocks = ns.channel.num_blocks;
   const size = ns.block_size;
   const less1 = (value: number): number => Math.min(Math.max(value, 1), 0x1_0000) - 1;
@@ -178,12 +176,12 @@ function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8A
     {
       nsze: blocks,
       ncap: blocks,
-      nuse: blocks,
+      nuse: isInaccessible(session.controller, ns) ? 0 : blocks,
       nsfeat:
         (preferences.some((value) => value > 1) ? nsfeat.optimalPerformance : 0) |
         (ns.acwu > 1 ? nsfeat.atomicUnits : 0),
       nacwu: Math.min(ns.acwu, 0x1_0000) - 1,
-      nmic: nmic.shared,
+      ...sharing(session.controller, ns),
       noiob: Math.min(boundary, 0xffff),
       nvmcap: blocks * dataBlockSize(bdev),
       npwg: less1(bdev.preferred_write_granularity),
@@ -191,7 +189,6 @@ function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8A
       npdg: less1(bdev.preferred_unmap_granularity),
       npda: less1(bdev.preferred_unmap_alignment),
       nows: less1(bdev.optimal_write_size),
-      anagrpid,
       nsattr: ns.writable ? 0 : nsattr.writeProtected,
       nguid: parseNguid(nguid) ?? new Uint8Array(16),
       eui64: parseEui64(eui64) ?? new Uint8Array(8),
@@ -241,6 +238,7 @@ function ioController(session: AdminSession) {
   const { subsystem, transport } = controller;
   const { snapshot } = subsystem;
   const commands = supportedCommands(controller);
+  const ana = snapshot.ana !== null;
   const [crdt1, crdt2, crdt3] = group.target.crdt;
   return {
     vid: VENDOR,
@@ -248,8 +246,14 @@ function ioController(session: AdminSession) {
     sn: snapshot.serial_number,
     mn: snapshot.model_number,
     ieee: IEEE,
-    cmic: cmic.multiplePorts | cmic.multipleControllers,
-    oaes: oaes.namespaceAttribute,
+    cmic: cmic.multiplePorts | cmic.multipleControllers | (ana ? cmic.anaReporting : 0),
+    oaes: oaes.namespaceAttribute | (ana ? oaes.anaChange : 0),
+    ...(ana && {
+      anatt: ANA_TRANSITION_SECONDS,
+      anacap: anacap.optimized | anacap.nonOptimized | anacap.inaccessible,
+      anagrpmax: snapshot.max_namespaces,
+      nanagrpid: snapshot.max_namespaces,
+    }),
     cntrltype: controllerType.io,
     crdt1,
     crdt2,

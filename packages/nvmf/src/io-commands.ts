@@ -6,6 +6,7 @@ import { Counter } from './counters.ts';
 import { datasetManagement } from './dataset-management.ts';
 import { FlushAll } from './flush-all.ts';
 import { FusedCommands } from './fused.ts';
+import { Gate, refusalOf } from './gates.ts';
 import { blocksOf, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
 import { IoSlots } from './io-slots.ts';
 import { KvCommands } from './kv-commands.ts';
@@ -14,6 +15,7 @@ import type { NvmfPollGroup } from './poll-group.ts';
 import { executeProtected } from './protected-commands.ts';
 import { writeUncorrectable, writeZeroes } from './range-commands.ts';
 import type { NvmfRequest } from './request.ts';
+import { executeReservation, hasReservations, isReservation } from './reservation-commands.ts';
 import { isMediaError, Status, statusOfErrno, statusOfIo } from './status.ts';
 import type { NamespaceView, SubsystemView } from './subsystem-view.ts';
 import { verify } from './verify.ts';
@@ -64,6 +66,7 @@ export class IoCommands implements BdevIoOwner {
   private start(request: NvmfRequest, controller: NvmfController): void {
     const ns = controller.subsystem.find(request.nsid);
     if (ns === null) this.withoutNamespace(request, controller);
+    else if (controller.gates[request.nsid]! !== 0 && this.gated(request, controller)) return;
     else if (((request.cdw(0) & FUSE) | ns.kind) !== 0 || (request.cdw(0) & PSDT) === PSDT)
       this.executeOther(request, ns, controller);
     else this.executeNvm(request, ns, controller);
@@ -74,7 +77,7 @@ export class IoCommands implements BdevIoOwner {
     if (!flush) this.end(request, Status.INVALID_NAMESPACE);
     else if ((request.cdw(0) & FUSE) !== 0 || (request.cdw(0) & PSDT) === PSDT)
       this.end(request, Status.INVALID_FIELD);
-    else new FlushAll(this, request, controller).begin();
+    else if (!this.gatedAnywhere(request, controller)) new FlushAll(this, request, controller).begin();
   }
 
   /** A command that is part of two, or at a namespace that is not plain blocks. */
@@ -121,13 +124,60 @@ export class IoCommands implements BdevIoOwner {
         writeUncorrectable(this, request, ns);
         break;
       default:
-        this.unknown(request);
+        this.executeCommon(request, controller);
     }
   }
 
-  /** For the command sets: the namespace has no such command. */
+  /** For the command sets: a command that all of them have, or that the namespace does not have. */
+  executeCommon(request: NvmfRequest, controller: NvmfController): void {
+    if (isReservation(request.opcode) && hasReservations(controller)) this.reservation(request, controller);
+    else this.unknown(request);
+  }
+
+  /** For commands: the namespace has no such command. */
   unknown(request: NvmfRequest): void {
     this.end(request, Status.INVALID_OPCODE);
+  }
+
+  /** At a namespace that is not simply open to this host: true if the command goes no further, for now or at all. */
+  private gated(request: NvmfRequest, controller: NvmfController): boolean {
+    const gate = controller.gates[request.nsid]!;
+    if ((gate & Gate.PAUSED) !== 0 && (gate & Gate.HIDDEN) === 0) {
+      this.waitForChange(request, controller);
+      return true;
+    }
+    const status = refusalOf(gate, request.opcode);
+    if (status !== Status.SUCCESS) this.end(request, status);
+    return status !== Status.SUCCESS;
+  }
+
+  /** The same for a command at all namespaces: it waits for each that is being changed, and one that refuses it is enough. */
+  private gatedAnywhere(request: NvmfRequest, controller: NvmfController): boolean {
+    const gates = controller.nsids.map((nsid) => controller.gates[nsid]!);
+    if (gates.some((gate) => (gate & Gate.PAUSED) !== 0)) {
+      this.waitForChange(request, controller);
+      return true;
+    }
+    const status = gates.map((gate) => refusalOf(gate, request.opcode)).find((one) => one !== 0) ?? 0;
+    if (status !== Status.SUCCESS) this.end(request, status);
+    return status !== Status.SUCCESS;
+  }
+
+  private waitForChange(request: NvmfRequest, { subsystem }: NvmfController): void {
+    subsystem.queued.push(request);
+    this.uncount(subsystem);
+  }
+
+  private reservation(request: NvmfRequest, controller: NvmfController): void {
+    this.group.completed_nvme_io++;
+    this.uncount(controller.subsystem);
+    executeReservation(this.group, request, controller);
+  }
+
+  /** A command does not use the subsystem, for now or any more. */
+  private uncount(subsystem: SubsystemView): void {
+    subsystem.outstanding--;
+    if (subsystem.paused) subsystem.drained();
   }
 
   /** Read, Write, Compare. */

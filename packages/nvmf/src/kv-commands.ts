@@ -48,7 +48,7 @@ export class KvCommands implements BdevIoOwner {
         this.commands.flush(request, ns);
         break;
       default:
-        this.commands.unknown(request);
+        this.commands.executeCommon(request, controller);
     }
   }
 

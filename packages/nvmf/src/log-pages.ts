@@ -1,5 +1,6 @@
 import { TICK_RATE } from '@spdk-ts/env';
 import {
+  ANA_LSP_RGO,
   adminOpcode,
   commandEffect,
   discoveryLidParameter,
@@ -16,10 +17,12 @@ import {
   trtype,
 } from '@spdk-ts/nvme-spec';
 import type { AdminSession } from './admin-session.ts';
+import { anaLog } from './ana.ts';
 import { ioEffects } from './command-support.ts';
 import { ERROR_LOG_ENTRIES } from './controller-state.ts';
 import { Counter } from './counters.ts';
 import type { NvmfRequest } from './request.ts';
+import { hasReservations } from './reservation-commands.ts';
 import { Status } from './status.ts';
 
 const TWO_32 = 0x1_0000_0000;
@@ -72,10 +75,14 @@ const supportedFeatures: readonly number[] = [
   fid.ioCommandSetProfile,
   fid.hostIdentifier,
 ];
+const reservationFeatures: readonly number[] = [fid.reservationNotificationMask, fid.reservationPersistence];
 
+/** Makes a page, of which the part from `offset` on is read. */
 type Page = (session: AdminSession, request: NvmfRequest, offset: number) => Uint8Array;
 
-const pages: ReadonlyMap<number, Page> = new Map([
+const pages: ReadonlyMap<number, Page> = new Map<number, Page>([
+  [lid.ana, ana],
+  [lid.reservationNotification, reservationNotification],
   [lid.supportedLogPages, supportedPages],
   [lid.errorInformation, errorInformation],
   [lid.smart, smart],
@@ -97,7 +104,10 @@ const discoveryPages: ReadonlySet<number> = new Set([
 const DISCOVERY_PARAMETER = (discoveryLidParameter.extended | discoveryLidParameter.portLocal) << 16;
 
 function hasPage({ controller }: AdminSession, page: number): boolean {
-  return controller.subsystem.discovery ? discoveryPages.has(page) : pages.has(page);
+  if (controller.subsystem.discovery) return discoveryPages.has(page);
+  if (page === lid.ana) return controller.subsystem.snapshot.ana !== null;
+  if (page === lid.reservationNotification) return hasReservations(controller);
+  return pages.has(page);
 }
 
 /** Get Log Page (Base 2.0, 5.16). UUID Index and what a page has no use for are ignored. */
@@ -118,6 +128,7 @@ export function getLogPage(session: AdminSession, request: NvmfRequest): void {
     const part = data.subarray(offset, Math.min(data.length, offset + length));
     session.respond(request, part);
     if ((cdw10 & RAE) === 0) events.logPageRead(page);
+    if (page === lid.reservationNotification) session.reservations.wasRead();
   };
   if ((offset & 3) !== 0 || (request.cdw(14) & OFFSET_IS_INDEX) !== 0)
     group.complete(request, Status.INVALID_FIELD);
@@ -141,6 +152,15 @@ function supportedPages(session: AdminSession): Uint8Array {
     dwords.set(lid.discovery, logPageSupport.supported | DISCOVERY_PARAMETER);
   encodeSupportLog(dwords, out);
   return out;
+}
+
+function ana(session: AdminSession, request: NvmfRequest): Uint8Array {
+  const lsp = (request.cdw(10) >>> LSP_SHIFT) & LSP_MASK;
+  return anaLog(session.controller, (lsp & ANA_LSP_RGO) !== 0);
+}
+
+function reservationNotification(session: AdminSession, request: NvmfRequest): Uint8Array {
+  return session.reservations.page((request.cdw(10) & RAE) !== 0);
 }
 
 function errorInformation(session: AdminSession): Uint8Array {
@@ -212,6 +232,10 @@ function featureEffects(session: AdminSession): Uint8Array {
   const out = new Uint8Array(1024);
   const scope = featureEffect.supported | featureEffect.controllerScope;
   const present = supportedFeatures.filter((id) => session.features.known(id));
-  encodeSupportLog(new Map(present.map((id) => [id, scope])), out);
+  const effects = new Map<number, number>(present.map((id) => [id, scope]));
+  if (hasReservations(session.controller))
+    for (const id of reservationFeatures)
+      effects.set(id, featureEffect.supported | featureEffect.namespaceScope);
+  encodeSupportLog(effects, out);
   return out;
 }

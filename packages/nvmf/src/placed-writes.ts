@@ -4,7 +4,7 @@ import { blocksOf, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import type { NvmfRequest } from './request.ts';
 import { statusOfIo } from './status.ts';
-import type { SubsystemView } from './subsystem-view.ts';
+import type { NamespaceView, SubsystemView } from './subsystem-view.ts';
 
 type Granted = (request: NvmfRequest) => void;
 
@@ -15,6 +15,7 @@ export class PlacedWrite implements BdevIoOwner {
   private readonly group: NvmfPollGroup;
   private readonly pool: PlacedWrite[];
   private subsystem: SubsystemView | null = null;
+  private ns: NamespaceView | null = null;
   private io: BdevIo | null = null;
   /** Null: it is gone, and its I/O is to go too. */
   private request: NvmfRequest | null = null;
@@ -27,16 +28,24 @@ export class PlacedWrite implements BdevIoOwner {
   }
 
   /** Starts an I/O that was set up. False if it was refused: it is still the caller's. */
-  start(request: NvmfRequest, io: BdevIo, subsystem: SubsystemView, granted: Granted): boolean {
+  start(
+    request: NvmfRequest,
+    io: BdevIo,
+    subsystem: SubsystemView,
+    ns: NamespaceView,
+    granted: Granted,
+  ): boolean {
     io.owner = this;
     if (io.channel!.submit(io) !== 0) return false;
     this.request = request;
     this.io = io;
     this.subsystem = subsystem;
+    this.ns = ns;
     this.granted = granted;
     this.committed = false;
     request.placed = this;
     subsystem.held++;
+    ns.loose++;
     return true;
   }
 
@@ -72,7 +81,9 @@ export class PlacedWrite implements BdevIoOwner {
     const status = statusOfIo(io);
     this.io = null;
     this.request = null;
+    this.ns!.loose--;
     this.subsystem = null;
+    this.ns = null;
     this.pool.push(this);
     io.free();
     subsystem.held--;
@@ -113,6 +124,7 @@ export class PlacedWrites {
     const { subsystem, state } = controller;
     const ns = subsystem.find(request.nsid);
     if (ns?.places_writes !== true || subsystem.paused || !state.ready) return false;
+    if (controller.gates[ns.nsid] !== 0) return false;
     const slba = slbaOf(request);
     const blocks = blocksOf(request);
     if (blocks * ns.block_size !== request.length || slba + blocks > ns.channel.num_blocks) return false;
@@ -127,7 +139,7 @@ export class PlacedWrites {
     io.populate = false;
     io.fua = (cdw12 & FUA) !== 0 || !state.writeCache;
     const write = this.pool.pop() ?? new PlacedWrite(this.group, this.pool);
-    if (write.start(request, io, subsystem, granted)) return true;
+    if (write.start(request, io, subsystem, ns, granted)) return true;
     this.pool.push(write);
     io.free();
     return false;

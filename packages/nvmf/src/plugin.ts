@@ -1,8 +1,10 @@
 import type { TlsPsk } from '@spdk-ts/nvme-auth';
 import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
+import { drainNamespace, fenceHidden, fenceReservation } from './fence.ts';
 import { NvmfPollGroup } from './poll-group.ts';
 import type { TransportAddress } from './qpair.ts';
-import type { SubsystemSnapshot, TargetSnapshot } from './snapshot.ts';
+import type { ReservationNotice } from './reservations.ts';
+import type { ReservationChange, SubsystemSnapshot, TargetSnapshot } from './snapshot.ts';
 import { SubsystemView } from './subsystem-view.ts';
 import type { NvmfTransportType, TransportOptions } from './transport.ts';
 
@@ -29,6 +31,12 @@ export interface GroupUsage {
   readonly waiting_for_bdev_io: number;
   readonly buffers: number;
   readonly buffers_used: number;
+}
+
+/** A notification to the controllers of some hosts. */
+interface ReservationTold extends ReservationNotice {
+  readonly id: number;
+  readonly nsid: number;
 }
 
 /** What the control thread may ask of a poll group. */
@@ -74,7 +82,7 @@ class PollGroupService {
     const view = group.subsystems.get(snapshot.id) ?? new SubsystemView(snapshot, group.thread);
     group.subsystems.set(snapshot.id, view);
     const { changed, failure } = view.update(snapshot);
-    for (const nsid of changed) view.unannounced.add(nsid);
+    group.updateGates(view, changed);
     if (failure !== null) throw failure;
   }
 
@@ -82,12 +90,8 @@ class PollGroupService {
   announce({ id }: { id: number }): void {
     const { group } = this;
     group.thread.send(() => {
-      const view = group.subsystems.get(id);
-      if (view === undefined) return;
-      const changed = [...view.unannounced].sort((a, b) => a - b);
-      view.unannounced.clear();
       for (const controller of group.controllers.values())
-        if (controller.subsystem === view) controller.admin?.namespacesChanged(changed);
+        if (controller.subsystem.id === id) controller.announce();
     });
   }
 
@@ -98,15 +102,58 @@ class PollGroupService {
     for (const { identity, key } of keys) psks.set(identity, key);
   }
 
-  pause({ id }: { id: number }): Promise<void> {
-    return this.group.subsystems.get(id)?.pause() ?? Promise.resolve();
+  /** New commands at a namespace wait from now on. Resolves when nothing of it is in flight any more. */
+  async pause({ id, nsid }: { id: number; nsid: number }): Promise<void> {
+    const { group } = this;
+    const view = group.subsystems.get(id);
+    const ns = view?.find(nsid) ?? null;
+    if (view === undefined || ns === null) return;
+    ns.paused = true;
+    group.updateGates(view, []);
+    await drainNamespace(group, view, nsid);
   }
-  resume({ id }: { id: number }): void {
+  /** They go on, at what there is by now. */
+  resume({ id, nsid }: { id: number; nsid: number }): void {
     const { group } = this;
     const view = group.subsystems.get(id);
     if (view === undefined) return;
-    view.paused = false;
+    const ns = view.find(nsid);
+    if (ns !== null) ns.paused = false;
+    group.updateGates(view, []);
     group.thread.send(() => group.io.resume(view));
+  }
+
+  /** Resolves to how many commands of hosts that do not see a namespace any more have not ended. */
+  fence({ id, nsid }: { id: number; nsid: number }): Promise<number> {
+    const view = this.group.subsystems.get(id);
+    return view === undefined ? Promise.resolve(0) : fenceHidden(this.group, view, nsid);
+  }
+
+  /** What a reservation refuses has changed. Resolves to how many commands that it stops have not ended. */
+  setReservation({ id, nsid, bdev, access, aborts }: ReservationChange): Promise<number> {
+    const { group } = this;
+    return new Promise((resolve) => {
+      group.thread.send(() => {
+        const view = group.subsystems.get(id);
+        const ns = view?.find(nsid) ?? null;
+        if (view === undefined || ns === null || ns.snapshot.bdev.id !== bdev) {
+          resolve(0);
+          return;
+        }
+        ns.access = access;
+        group.updateGates(view, []);
+        fenceReservation(group, view, nsid, aborts).then(resolve);
+      });
+    });
+  }
+
+  /** Something has happened to reservations of hosts: their controllers here say so. */
+  reservationNotice({ id, nsid, type, hostids }: ReservationTold): void {
+    const { group } = this;
+    group.thread.send(() => {
+      for (const { subsystem, hostid, admin } of group.controllers.values())
+        if (subsystem.id === id && hostids.includes(hostid)) admin?.reservations.notify(nsid, type);
+    });
   }
 
   async removeSubsystem({ id }: { id: number }): Promise<void> {
@@ -173,6 +220,8 @@ class PollGroupService {
     const views = [...group.subsystems.values()];
     for (const view of views) {
       view.paused = false;
+      for (const ns of view.namespaces) if (ns !== null) ns.paused = false;
+      group.updateGates(view, []);
       group.thread.send(() => group.io.resume(view));
     }
     await Promise.all(group.removeTransports().map((transport) => transport.destroy()));
@@ -203,8 +252,11 @@ export function nvmfReactorPlugin(types: readonly NvmfTransportType[]): ReactorP
         stopListening: (address: TransportAddress) => service.stopListening(address),
         setSubsystem: (snapshot: SubsystemSnapshot) => service.setSubsystem(snapshot),
         announce: (which: { id: number }) => service.announce(which),
-        pause: (which: { id: number }) => service.pause(which),
-        resume: (which: { id: number }) => service.resume(which),
+        pause: (which: { id: number; nsid: number }) => service.pause(which),
+        resume: (which: { id: number; nsid: number }) => service.resume(which),
+        fence: (which: { id: number; nsid: number }) => service.fence(which),
+        setReservation: (change: ReservationChange) => service.setReservation(change),
+        reservationNotice: (told: ReservationTold) => service.reservationNotice(told),
         removeSubsystem: (which: { id: number }) => service.removeSubsystem(which),
         disconnectController: (which: { id: number; reason: string }) => service.disconnectController(which),
         discoveryChanged: () => service.discoveryChanged(),

@@ -1,7 +1,7 @@
 import { type BdevService, getBdevService } from '@spdk-ts/bdev';
 import { nvmOpcode } from '@spdk-ts/nvme-spec';
 import type { Reactor, Thread } from '@spdk-ts/reactor';
-import { CommandAborts } from './abort.ts';
+import { CODE, CommandAborts } from './abort.ts';
 import { Activity } from './activity.ts';
 import { executeAdmin } from './admin-commands.ts';
 import type { NvmfController } from './controller.ts';
@@ -23,8 +23,15 @@ import type { NvmfTransport, TransportOptions } from './transport.ts';
 const FABRICS = 0x7f;
 /** What is counted of commands: it stays a small integer. */
 const COMMANDS = 0x3fff_ffff;
-/** Bits of a status that say what went wrong: all but DNR and M. */
-const CODE = 0x7ff;
+/** Ends of commands that are no errors of the controller's. */
+const unlogged: ReadonlySet<number> = new Set([
+  Status.ABORTED,
+  Status.ABORTED_SQ_DELETION,
+  Status.ABORTED_PREEMPT,
+  Status.SEQUENCE_ERROR,
+  Status.ANA_INACCESSIBLE,
+  Status.RESERVATION_CONFLICT & CODE,
+]);
 
 /**
  * A reactor's share of the target: its queue pairs, its half of every controller, its view of every subsystem.
@@ -226,18 +233,19 @@ export class NvmfPollGroup {
     request.status = status;
     request.executing = false;
     qpair.outstanding--;
-    if (status !== 0) this.failed(request);
+    if (status !== 0 || request.abortRequested) this.failed(request);
     qpair.sendCompletion(request);
   }
 
-  /** Adds a failed command to its controller's error log. */
+  /** A command has failed, or was to be aborted. Failed ones are added to their controller's error log. */
   private failed(request: NvmfRequest): void {
+    if (request.abortRequested) this.aborts.ended(request);
     const { qpair, status } = request;
+    if (status === 0) return;
     if ((request.cdw(0) & FUSE) !== 0 && qpair.qid > 0) this.io.fused.failed(request);
     const code = status & CODE;
     if (qpair.controller === null || request.opcode === FABRICS) return;
-    if (code === Status.ABORTED || code === Status.ABORTED_SQ_DELETION || code === Status.SEQUENCE_ERROR)
-      return;
+    if (unlogged.has(code)) return;
     const { cid, nsid, opcode } = request;
     const lba = qpair.qid === 0 ? 0 : slbaOf(request);
     const location = errorLocation(request, qpair.qid === 0);
@@ -264,6 +272,12 @@ export class NvmfPollGroup {
     this.counts.addPending(-1);
     if (qid === 0) this.admin_qpairs++;
     else this.io_qpairs++;
+  }
+
+  /** A subsystem has changed, these namespaces too: what its controllers here may do. */
+  updateGates(subsystem: SubsystemView, changed: readonly number[]): void {
+    for (const controller of this.controllers.values())
+      if (controller.subsystem === subsystem) controller.updateGates(changed);
   }
 
   /** Ends queue pairs of a controller on every reactor: all, or those for I/O only. */

@@ -51,7 +51,7 @@ export function executeProtected(
       verify(commands, request, ns);
       break;
     default:
-      commands.unknown(request);
+      commands.executeCommon(request, controller);
   }
 }
 

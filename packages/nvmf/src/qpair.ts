@@ -68,6 +68,9 @@ export abstract class NvmfQpair {
   /** The outstanding request with this CID, or null. */
   abstract findRequest(cid: number): NvmfRequest | null;
 
+  /** Every request object that there is, those that no command uses included: for what must find commands. */
+  abstract get allRequests(): readonly NvmfRequest[];
+
   /** A request that the transport still holds (its data has not arrived): completes it as aborted; true if it did. */
   abstract abortHeld(request: NvmfRequest): boolean;
 }

@@ -1,6 +1,8 @@
 import type { BdevDescription } from '@spdk-ts/bdev';
+import type { AnaListener } from './ana.ts';
 import type { Limits } from './limits.ts';
 import type { TransportAddress } from './qpair.ts';
+import type { ReservationAccess, ReservationCommand } from './reservations.ts';
 import type { TransportOptions } from './transport.ts';
 
 /**
@@ -17,6 +19,11 @@ export interface NamespaceSnapshot {
   readonly eui64: string;
   readonly uuid: string;
   readonly anagrpid: number;
+  /** NQNs of the hosts that see it, or null: all do. */
+  readonly visible_to: readonly string[] | null;
+  readonly access: ReservationAccess;
+  /** Its reservations can persist through a loss of power. */
+  readonly ptpl: boolean;
 }
 
 export type SubsystemType = 'NVMe' | 'Discovery';
@@ -38,6 +45,10 @@ export interface SubsystemSnapshot {
   /** CAP.NSSRS: a host may reset the subsystem. */
   readonly resets: boolean;
   readonly namespaces: readonly NamespaceSnapshot[];
+  /** ANA states of each listener, or null: ANA is not reported. */
+  readonly ana: readonly AnaListener[] | null;
+  /** Counts changes of the ANA log page. */
+  readonly ana_chgcnt: number;
   /** Shared counters, a row for each reactor: see {@link SubsystemCounters}. */
   readonly counters: SharedArrayBuffer;
 }
@@ -85,6 +96,8 @@ export interface ControllerGrant {
   readonly id: number;
   readonly cntlid: number;
   readonly subsystem: number;
+  /** Number of the listener that it came through, within its subsystem; -1: none of it. */
+  readonly listener: number;
   readonly hostnqn: string;
   readonly hostid: string;
   /** Words of {@link ControllerState}. */
@@ -164,3 +177,31 @@ export type AuthReplyAnswer =
   | { readonly rval: Uint8Array | null }
   /** It has not: explanation for the host, and the reason for the log. */
   | { readonly failure: number; readonly reason: string };
+
+/** A reservation command, or a question about the reservations: answered with {@link ReservationAnswer}. */
+export interface ReservationQuestion {
+  readonly subsystem: number;
+  readonly nsid: number;
+  readonly hostid: string;
+  readonly command: ReservationCommand | 'report' | 'persistence';
+}
+
+export interface ReservationAnswer {
+  readonly status: number;
+  /** Of a report. */
+  readonly data?: Uint8Array;
+  /** Of a question about persistence: the Persist Through Power Loss State. */
+  readonly ptpl?: boolean;
+}
+
+/** What a reactor is told when the reservations of a namespace have changed. */
+export interface ReservationChange {
+  /** Of the subsystem. */
+  readonly id: number;
+  readonly nsid: number;
+  /** The bdev of the namespace that is meant: another may have its NSID by now. */
+  readonly bdev: number;
+  readonly access: ReservationAccess;
+  /** Identifiers of hosts whose commands are to be aborted. */
+  readonly aborts: readonly string[];
+}

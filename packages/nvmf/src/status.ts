@@ -5,6 +5,7 @@ import {
   genericStatus,
   mediaStatus,
   status as pack,
+  pathStatus,
   STATUS_DNR,
   statusCode,
   statusSct,
@@ -28,6 +29,9 @@ export const Status = {
   FUSED_MISSING: generic(genericStatus.abortedMissingFused),
   ATOMIC_UNIT_EXCEEDED: generic(genericStatus.atomicWriteUnitExceeded) | STATUS_DNR,
   SGL_LENGTH_INVALID: generic(genericStatus.dataSglLengthInvalid) | STATUS_DNR,
+  RESERVATION_CONFLICT: generic(genericStatus.reservationConflict) | STATUS_DNR,
+  HOSTID_FORMAT: generic(genericStatus.hostIdInconsistentFormat) | STATUS_DNR,
+  ABORTED_PREEMPT: generic(genericStatus.abortedPreemptAndAbort),
   WRITE_PROTECTED: generic(genericStatus.namespaceWriteProtected) | STATUS_DNR,
   LBA_OUT_OF_RANGE: generic(genericStatus.lbaOutOfRange) | STATUS_DNR,
 
@@ -37,6 +41,7 @@ export const Status = {
   NOT_SAVEABLE: command(commandStatus.featureNotSaveable) | STATUS_DNR,
   NOT_CHANGEABLE: command(commandStatus.featureNotChangeable) | STATUS_DNR,
   NOT_NAMESPACE_SPECIFIC: command(commandStatus.featureNotNamespaceSpecific) | STATUS_DNR,
+  NOT_ENOUGH_RESOURCES: command(commandStatus.notEnoughResources) | STATUS_DNR,
   SIZE_LIMIT_EXCEEDED: command(commandStatus.commandSizeLimitExceeded) | STATUS_DNR,
   INVALID_PROTECTION_INFORMATION: command(commandStatus.invalidProtectionInformation) | STATUS_DNR,
   COMMAND_SETS_REJECTED: command(commandStatus.ioCommandSetCombinationRejected) | STATUS_DNR,
@@ -49,6 +54,9 @@ export const Status = {
   CONNECT_INVALID_HOST: command(fabricsStatus.connectInvalidHost) | STATUS_DNR,
   AUTHENTICATION_REQUIRED: command(fabricsStatus.authenticationRequired) | STATUS_DNR,
   INVALID_QUEUE_TYPE: command(fabricsStatus.invalidQueueType) | STATUS_DNR,
+
+  /** Another path may do: no DNR. */
+  ANA_INACCESSIBLE: pack(statusType.path, pathStatus.anaInaccessible),
 
   COMPARE_FAILURE: pack(statusType.media, mediaStatus.compareFailure),
 } as const;

@@ -4,6 +4,7 @@ import { SubsystemCounters } from './counters.ts';
 import { commandSetOf, NamespaceKind, namespaceKind } from './namespace-kind.ts';
 import { Protection } from './protection.ts';
 import type { NvmfRequest } from './request.ts';
+import type { ReservationAccess } from './reservations.ts';
 import type { NamespaceSnapshot, SubsystemSnapshot } from './snapshot.ts';
 import { appendBytes } from './zone-limits.ts';
 
@@ -38,6 +39,12 @@ export class NamespaceView {
   /** What inserts, checks and strips protection information, or null. */
   readonly protection: Protection | null;
   snapshot: NamespaceSnapshot;
+  /** What a reservation refuses, and to whom. */
+  access: ReservationAccess;
+  /** It is being changed: new I/O waits in {@link SubsystemView.queued}. */
+  paused = false;
+  /** Bdev I/Os and aborts under way that no request stands for. */
+  loose = 0;
 
   constructor(snapshot: NamespaceSnapshot, channel: BdevChannel) {
     this.nsid = snapshot.nsid;
@@ -67,6 +74,7 @@ export class NamespaceView {
     this.append_bytes = kind === NamespaceKind.ZONED ? appendBytes(description) : 0;
     this.protection = kind === NamespaceKind.PROTECTED ? new Protection(channel) : null;
     this.snapshot = snapshot;
+    this.access = snapshot.access;
   }
 
   /** Gives back what it holds. Nothing may be in flight. */
@@ -76,22 +84,19 @@ export class NamespaceView {
   }
 }
 
-/** True if both say the same of a namespace, as a host sees it. */
+/** True if both say the same of a namespace, as a host sees it. Of its ANA group an event of its own tells. */
 function same(a: NamespaceSnapshot, b: NamespaceSnapshot): boolean {
   return (
     a.bdev.id === b.bdev.id &&
     a.bdev.num_blocks === b.bdev.num_blocks &&
     a.nguid === b.nguid &&
     a.eui64 === b.eui64 &&
-    a.uuid === b.uuid &&
-    a.anagrpid === b.anagrpid
+    a.uuid === b.uuid
   );
 }
 
 /** A subsystem on one reactor. */
 export class SubsystemView {
-  /** Namespaces that have changed and of which hosts have not been told. */
-  readonly unannounced = new Set<number>();
   readonly id: number;
   readonly nqn: string;
   readonly discovery: boolean;
@@ -106,6 +111,8 @@ export class SubsystemView {
   /** I/O commands that execute, and bdev I/Os whose data is still being sent. */
   outstanding = 0;
   held = 0;
+  /** Changes that wait for commands to end. */
+  fences = 0;
   private onDrained: (() => void)[] = [];
 
   private readonly reactor: Reactor;
@@ -156,7 +163,10 @@ export class SubsystemView {
       const view = this.namespaces[nsid]!;
       try {
         if (view === null) this.open(now);
-        else view.snapshot = now;
+        else {
+          view.snapshot = now;
+          view.access = now.access;
+        }
         applied.push(now);
       } catch (error) {
         failure ??= error;
@@ -170,6 +180,11 @@ export class SubsystemView {
   private open(ns: NamespaceSnapshot): void {
     const channel = getBdevService(this.reactor).getChannel(ns.bdev.id, this.thread, ns.bdev.hides_metadata);
     this.namespaces[ns.nsid] = new NamespaceView(ns, channel);
+  }
+
+  /** Something waits for commands to end: hosts may not hold them up as long as otherwise. */
+  get hurries(): boolean {
+    return this.paused || this.fences > 0;
   }
 
   /** New I/O waits from now on. Resolves when nothing is in flight any more. */

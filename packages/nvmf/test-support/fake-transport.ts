@@ -96,6 +96,10 @@ export class FakeQpair extends NvmfQpair {
     this.group.executePlaced(request);
   }
 
+  get allRequests(): readonly NvmfRequest[] {
+    return this.requests;
+  }
+
   private free(): NvmfRequest {
     const found = this.requests.find((request) => request.state === 0);
     if (found !== undefined) return found;

@@ -23,6 +23,9 @@ export const UUID = '01234567-89ab-4def-8123-456789abcdef';
 export const BLOCKS = 2048;
 export const ENABLE = encodeCc({ en: true, iosqes: 6, iocqes: 4 });
 
+/** For what takes time of the real world: a file that is written. */
+const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
+
 /** A controller as a host knows it. */
 export interface TestController {
   readonly admin: FakeQpair;
@@ -117,6 +120,7 @@ export class Harness {
     for (let i = 0; i < 2000 && !ended; i++) {
       this.clock.advance(TICKS_PER_MS / 100);
       await this.turns(1);
+      if (i >= 1000) await aMoment();
     }
     if (!ended) throw new Error('it does not end');
     return await promise;
@@ -140,11 +144,12 @@ export class Harness {
 
   /** The completion of a command, while the reactors run. */
   async completion(qpair: FakeQpair, cid: number): Promise<Completion> {
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 2000; i++) {
       const found = qpair.take(cid);
       if (found !== undefined) return found;
       this.clock.advance(TICKS_PER_MS / 100);
       await this.turns(1);
+      if (i >= 200) await aMoment();
     }
     throw new Error(`command ${cid} does not complete`);
   }

@@ -192,6 +192,10 @@ export const nvmfSubsystemMethods = [
             default: 'false',
             cli: set('-i, --no-auto-visible'),
           }),
+          max_registrants: optional(t.u32, 'Hosts that may register for reservations, at most 4096.', {
+            default: '16',
+            cli: option('--max-registrants'),
+          }),
           hide_metadata: optional(t.bool, 'Make and check metadata of the bdev here; hosts see none.', {
             deprecated: 'create the bdev without metadata',
             cli: set('-N, --hide-metadata'),

@@ -156,6 +156,7 @@ export class Admission {
     const state = new ControllerState(ControllerState.allocate(transport.max_io_qpairs_per_ctrlr));
     const controller: ControllerRecord = {
       ...{ id: ++this.ids, cntlid, hostnqn, hostid, subsystem, state, transport },
+      listener: subsystem.listener(listen)?.id ?? -1,
       qpairs: new Map(),
     };
     subsystem.controllers.set(cntlid, controller);
@@ -190,11 +191,11 @@ export class Admission {
     const auth = authenticate ? { state: 'negotiate', hash: 0, dhgroup: -1 } : null;
     controller.qpairs.set(qid, { qid, reactor, thread, auth, ...addresses(question) });
     controller.state.setReactorOf(qid, reactor);
-    const { id, cntlid, subsystem, hostnqn, hostid, state, transport } = controller;
+    const { id, cntlid, subsystem, listener, hostnqn, hostid, state, transport } = controller;
     return {
       grant: {
-        ...{ id, cntlid, subsystem: subsystem.id, hostnqn, hostid, state: state.memory, transport },
-        authenticate,
+        ...{ id, cntlid, subsystem: subsystem.id, listener, hostnqn, hostid },
+        ...{ state: state.memory, transport, authenticate },
       },
     };
   }

@@ -1,6 +1,7 @@
+import { anaStateOf } from '../ana.ts';
 import { limitsConfig } from './limits-control.ts';
 import { namespaceConfig } from './namespaces-control.ts';
-import type { Subsystem } from './subsystem.ts';
+import type { ListenerRecord, Subsystem } from './subsystem.ts';
 import type { NvmfTarget } from './target.ts';
 import { transportConfig } from './transport-options.ts';
 
@@ -48,11 +49,11 @@ function subsystemConfig(subsystem: Subsystem): ConfigCall[] {
       ...(static_controllers && { static_controllers }),
     },
   };
-  const listeners = subsystem.listeners.map(({ address, secure_channel, ana_state, sock_impl }) => ({
+  const listeners = subsystem.listeners.map(({ address, secure_channel, ana, sock_impl }) => ({
     method: 'nvmf_subsystem_add_listener',
     params: {
       ...{ nqn, listen_address: { ...address }, secure_channel },
-      ...(ana_state !== 'optimized' && { ana_state }),
+      ...(ana.others !== 'optimized' && { ana_state: ana.others }),
       ...(sock_impl !== undefined && { sock_impl }),
     },
   }));
@@ -64,9 +65,25 @@ function subsystemConfig(subsystem: Subsystem): ConfigCall[] {
     const closed = { method: 'nvmf_subsystem_allow_any_host', params: { nqn, allow_any_host } };
     return [...listeners, ...hosts, ...(allow_any_host ? [] : [closed])];
   }
-  const namespaces = subsystem.sortedNamespaces.map((record) => ({
-    method: 'nvmf_subsystem_add_ns',
-    params: { nqn, namespace: namespaceConfig(record, options.ana_reporting) },
+  const namespaces = subsystem.sortedNamespaces.flatMap((record) => [
+    {
+      method: 'nvmf_subsystem_add_ns',
+      params: { nqn, namespace: namespaceConfig(record, options.ana_reporting) },
+    },
+    ...[...record.hosts].map((host) => ({
+      method: 'nvmf_ns_add_host',
+      params: { nqn, nsid: record.nsid, host },
+    })),
+  ]);
+  const states = subsystem.listeners.flatMap((listener) => anaConfig(nqn, listener));
+  return [creation, ...listeners, ...states, ...hosts, ...namespaces];
+}
+
+/** States of single ANA groups, before there is a namespace that hosts could use through them. */
+function anaConfig(nqn: string, { address, ana }: ListenerRecord): ConfigCall[] {
+  const groups = [...ana.groups.keys()].filter((anagrpid) => anaStateOf(ana, anagrpid) !== ana.others);
+  return groups.map((anagrpid) => ({
+    method: 'nvmf_subsystem_listener_set_ana_state',
+    params: { nqn, listen_address: { ...address }, ana_state: anaStateOf(ana, anagrpid), anagrpid },
   }));
-  return [creation, ...listeners, ...hosts, ...namespaces];
 }

@@ -7,6 +7,7 @@ import {
 } from '@spdk-ts/bdev';
 import { isZeroId, parseEui64, parseNguid } from '@spdk-ts/nvme-spec';
 import { invalidParams } from '@spdk-ts/rpc';
+import { NamespaceReservations, REGISTRANTS_DEFAULT, REGISTRANTS_MAX } from './reservations-control.ts';
 import type { NamespaceRecord, Subsystem } from './subsystem.ts';
 
 /** The module name under which the target claims bdevs: SPDK's. */
@@ -22,6 +23,7 @@ export interface NamespaceParams {
   readonly anagrpid?: number;
   readonly no_auto_visible?: boolean;
   readonly hide_metadata?: boolean;
+  readonly max_registrants?: number;
 }
 
 function refuse(field: string, text: string): never {
@@ -60,6 +62,10 @@ export function openNamespace(
   const anagrpid = params.anagrpid ?? nsid;
   if (anagrpid < 1 || anagrpid > max_namespaces)
     refuse('anagrpid', `is ${anagrpid}: give 1 to ${max_namespaces}`);
+  const { max_registrants = REGISTRANTS_DEFAULT, ptpl_file } = params;
+  if (max_registrants < 1 || max_registrants > REGISTRANTS_MAX)
+    refuse('max_registrants', `is ${max_registrants}: give 1 to ${REGISTRANTS_MAX}`);
+  if (ptpl_file === '') refuse('ptpl_file', 'is empty: give a path, or leave it out');
   const eui64 = identifier('eui64', params.eui64, parseEui64);
   const nguid = identifier('nguid', params.nguid, parseNguid);
   const hide_metadata = params.hide_metadata ?? false;
@@ -77,7 +83,8 @@ export function openNamespace(
     nguid:
       nguid === '' && params.nguid === undefined ? description.uuid.replaceAll('-', '').toUpperCase() : nguid,
     no_auto_visible: params.no_auto_visible ?? false,
-    ptpl_file: params.ptpl_file,
+    hosts: new Set(),
+    reservations: new NamespaceReservations(description.uuid, ptpl_file, max_registrants),
   };
 }
 
@@ -130,10 +137,12 @@ export function namespaceInfo(record: NamespaceRecord, ana: boolean) {
 /** The `namespace` parameter that makes it again. */
 export function namespaceConfig(record: NamespaceRecord, ana: boolean): Record<string, unknown> {
   const { name: _, ...shown } = namespaceInfo(record, ana);
-  const { ptpl_file, no_auto_visible, descriptor } = record;
+  const { no_auto_visible, descriptor } = record;
+  const { file: ptpl_file, max_registrants } = record.reservations;
   return {
     ...shown,
     ...(ptpl_file !== undefined && { ptpl_file }),
+    ...(max_registrants !== REGISTRANTS_DEFAULT && { max_registrants }),
     no_auto_visible,
     ...(descriptor.description.hides_metadata && { hide_metadata: true }),
   };

@@ -2,10 +2,12 @@ import { TICK_RATE } from '@spdk-ts/env';
 import { dhchapGroup, dhchapHash } from '@spdk-ts/nvme-auth/identifiers';
 import { formatUuid } from '@spdk-ts/nvme-spec';
 import { errnoError, RpcError, rpcCode } from '@spdk-ts/rpc';
+import { anaStateOf } from '../ana.ts';
 import type { TransportAddress } from '../qpair.ts';
 import { namespaceInfo } from './namespaces-control.ts';
 import { checkTarget, type RpcRegistrar } from './rpc-common.ts';
 import { registerLimitRpcs } from './rpc-limits.ts';
+import { registerNamespaceRpcs } from './rpc-namespaces.ts';
 import type { QpairRecord, Subsystem } from './subsystem.ts';
 import type { NvmfTarget } from './target.ts';
 import { transportInfo } from './transport-options.ts';
@@ -45,6 +47,7 @@ function subsystemInfo(subsystem: Subsystem) {
 export function registerNvmfRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
   registerTargetRpcs(rpc, target);
   registerSubsystemRpcs(rpc, target);
+  registerNamespaceRpcs(rpc, target);
   registerAccessRpcs(rpc, target);
   registerViewRpcs(rpc, target);
   registerDiscoveryRpcs(rpc, target);
@@ -100,14 +103,6 @@ function registerSubsystemRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
   rpc.register('nvmf_delete_subsystem', async (params) => {
     checkTarget(params);
     await target.deleteSubsystem(params.nqn);
-  });
-  rpc.register('nvmf_subsystem_add_ns', async (params) => {
-    checkTarget(params);
-    return await target.addNamespace(params.nqn, params.namespace);
-  });
-  rpc.register('nvmf_subsystem_remove_ns', async (params) => {
-    checkTarget(params);
-    await target.removeNamespace(params.nqn, params.nsid);
   });
 }
 
@@ -168,10 +163,10 @@ function registerViewRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
     checkTarget(params);
     const { listeners, options } = target.subsystem(params.nqn);
     const groups = Array.from({ length: options.max_namespaces }, (_, i) => i + 1);
-    return listeners.map(({ address, ana_state }) => ({
+    return listeners.map(({ address, ana }) => ({
       address: addressInfo(address),
       ...(options.ana_reporting && {
-        ana_states: groups.map((ana_group) => ({ ana_group, ana_state })),
+        ana_states: groups.map((ana_group) => ({ ana_group, ana_state: anaStateOf(ana, ana_group) })),
       }),
     }));
   });

@@ -1,11 +1,14 @@
 import type { BdevDescriptor } from '@spdk-ts/bdev';
+import { type AnaStates, anaListener } from '../ana.ts';
 import type { ControllerState } from '../controller-state.ts';
 import { SubsystemCounters } from '../counters.ts';
 import type { TransportAddress } from '../qpair.ts';
-import type { SubsystemSnapshot, SubsystemType } from '../snapshot.ts';
+import { accessOf } from '../reservations.ts';
+import type { NamespaceSnapshot, SubsystemSnapshot, SubsystemType } from '../snapshot.ts';
 import type { TransportOptions } from '../transport.ts';
 import { sameAddress } from './address-control.ts';
 import type { HostKeys } from './host-keys-control.ts';
+import type { NamespaceReservations } from './reservations-control.ts';
 
 /** Names of the keys that a host authenticates with: what is kept and shown of them. */
 export interface HostOptions {
@@ -19,7 +22,8 @@ export interface ListenerRecord {
   readonly id: number;
   readonly address: TransportAddress;
   readonly secure_channel: boolean;
-  readonly ana_state: string;
+  /** The states that it gives the ANA groups. */
+  readonly ana: AnaStates;
   readonly sock_impl: string | undefined;
 }
 
@@ -30,9 +34,11 @@ export interface NamespaceRecord {
   readonly nguid: string;
   readonly eui64: string;
   readonly uuid: string;
-  readonly anagrpid: number;
+  anagrpid: number;
+  /** Only {@link hosts} see it. */
   readonly no_auto_visible: boolean;
-  readonly ptpl_file: string | undefined;
+  readonly hosts: Set<string>;
+  readonly reservations: NamespaceReservations;
 }
 
 export interface QpairRecord {
@@ -52,6 +58,8 @@ export interface ControllerRecord {
   readonly hostnqn: string;
   readonly hostid: string;
   readonly subsystem: Subsystem;
+  /** Number of the listener that its admin queue came through, or -1. */
+  readonly listener: number;
   readonly state: ControllerState;
   readonly transport: TransportOptions;
   readonly qpairs: Map<number, QpairRecord>;
@@ -88,6 +96,8 @@ export class Subsystem {
   readonly namespaces = new Map<number, NamespaceRecord>();
   /** By CNTLID. */
   readonly controllers = new Map<number, ControllerRecord>();
+  /** Counts changes of the ANA log page. */
+  ana_chgcnt = 1;
   /** Destruction has begun: nobody new connects, nothing changes any more. */
   ending = false;
   private readonly counters: SharedArrayBuffer;
@@ -121,12 +131,22 @@ export class Subsystem {
       ...{ id: this.id, nqn: this.shown_nqn, subtype: this.subtype },
       ...{ serial_number, model_number, max_namespaces, dmrsl, wzsl },
       ...{ static_controllers, resets },
-      namespaces: this.sortedNamespaces.map(({ nsid, descriptor, nguid, eui64, uuid, anagrpid }) => ({
-        ...{ nsid, nguid, eui64, uuid, anagrpid },
-        // Its context may be large and is the bdev layer's: reactors have it from there.
-        bdev: { ...descriptor.description, context: null },
-      })),
+      namespaces: this.sortedNamespaces.map((record) => this.namespaceSnapshot(record)),
+      ana: this.options.ana_reporting ? this.listeners.map(({ id, ana }) => anaListener(id, ana)) : null,
+      ana_chgcnt: this.ana_chgcnt,
       counters: this.counters,
+    };
+  }
+
+  namespaceSnapshot(record: NamespaceRecord): NamespaceSnapshot {
+    const { nsid, descriptor, nguid, eui64, uuid, anagrpid, no_auto_visible, hosts, reservations } = record;
+    return {
+      ...{ nsid, nguid, eui64, uuid, anagrpid },
+      // Its context may be large and is the bdev layer's: reactors have it from there.
+      bdev: { ...descriptor.description, context: null },
+      visible_to: no_auto_visible ? [...hosts] : null,
+      access: accessOf(reservations.state),
+      ptpl: reservations.file !== undefined,
     };
   }
 

@@ -245,19 +245,44 @@ test('in-flight I/O drains, new I/O waits, and nothing is lost when a namespace 
   const controller = await harness.controller();
   const io = await harness.ioQueue(controller, 1, 1);
   control.hold = true;
-  const first = io.send({ opcode: 2, nsid: 1 }, { length: 512 });
+  const first = io.send({ opcode: 2, nsid: 2 }, { length: 512 });
   const removed = harness.target.removeNamespace(SUBSYSTEM, 2);
   await harness.turns();
-  const during = [1, 2].map((nsid) => io.send({ opcode: 2, nsid }, { length: 512 }));
-  await harness.turns();
+  const late = io.send({ opcode: 2, nsid: 2 }, { length: 512 });
+  await harness.pass(20);
   expect(io.completions).toEqual([]);
+  expect(control.held, 'the late one waits before the bdev').toHaveLength(1);
   expect(harness.target.subsystem(SUBSYSTEM).namespaces.size, 'not yet').toBe(2);
   release();
   await harness.done(removed);
   expect((await harness.completion(io, first)).status).toBe(0);
-  expect((await harness.completion(io, during[0]!)).status).toBe(0);
-  expect((await harness.completion(io, during[1]!)).status).toBe(0x400b);
+  expect((await harness.completion(io, late)).status).toBe(0x400b);
   await harness.bdevs.open('Mem1', { write: true, owner: { name: 'test', onEvent() {} } }).close();
+});
+
+test('while a namespace drains, I/O at others goes on, and theirs does not hold it up', async () => {
+  await harness.bdev('Mem1');
+  await harness.done(harness.target.addNamespace(SUBSYSTEM, { bdev_name: 'Mem1' }));
+  const controller = await harness.controller();
+  const io = await harness.ioQueue(controller, 1, 1);
+  const read = (nsid: number) => harness.command(io, { opcode: 2, nsid }, { length: 512 });
+  // A read whose data are still being sent: they lie in the bdev's memory.
+  io.keepsMemory = true;
+  expect((await read(2)).status).toBe(0);
+  io.keepsMemory = false;
+  const removed = harness.target.removeNamespace(SUBSYSTEM, 2);
+  await harness.pass(20);
+  expect(harness.target.subsystem(SUBSYSTEM).namespaces.size, 'not yet').toBe(2);
+  expect((await read(1)).status).toBe(0);
+  io.releaseKept();
+  await harness.done(removed);
+  // Nor does a command at another namespace hold up a removal.
+  await harness.done(harness.target.addNamespace(SUBSYSTEM, { bdev_name: 'Mem1' }));
+  control.hold = true;
+  const cid = io.send({ opcode: 2, nsid: 1 }, { length: 512 });
+  await harness.done(harness.target.removeNamespace(SUBSYSTEM, 2));
+  release();
+  expect((await harness.completion(io, cid)).status).toBe(0);
 });
 
 test('a namespace goes with its bdev, and the bdev with the last user', async () => {

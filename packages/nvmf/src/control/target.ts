@@ -1,4 +1,4 @@
-import type { BdevEvent, BdevRegistry } from '@spdk-ts/bdev';
+import type { BdevRegistry } from '@spdk-ts/bdev';
 import { parseCpuset } from '@spdk-ts/env';
 import { Keyring } from '@spdk-ts/keyring';
 import { Logger } from '@spdk-ts/log';
@@ -12,6 +12,7 @@ import {
 import { DISCOVERY_NQN, nqnProblem } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { errnoError, invalidParams } from '@spdk-ts/rpc';
+import { type AnaState, withAnaState } from '../ana.ts';
 import { defaultLimits, type Limits, SharedCounts } from '../limits.ts';
 import type { GroupUsage, PollGroupStats } from '../plugin.ts';
 import type { TransportAddress } from '../qpair.ts';
@@ -20,6 +21,7 @@ import type {
   DiscoveryPart,
   DiscoveryQuestion,
   QpairGone,
+  ReservationQuestion,
   TargetSnapshot,
 } from '../snapshot.ts';
 import type { TransportOptions } from '../transport.ts';
@@ -31,8 +33,10 @@ import { DiscoveryPages } from './discovery-pages.ts';
 import { HostAccess } from './host-access.ts';
 import { changedLimits } from './limits-control.ts';
 import { ListeningAddresses } from './listening.ts';
-import { type NamespaceParams, openNamespace } from './namespaces-control.ts';
-import type { ControllerRecord, HostOptions, ListenerRecord, NamespaceRecord } from './subsystem.ts';
+import { Namespaces } from './namespaces.ts';
+import type { NamespaceParams } from './namespaces-control.ts';
+import { Reservations } from './reservations-control.ts';
+import type { ControllerRecord, HostOptions, ListenerRecord } from './subsystem.ts';
 import { Subsystem } from './subsystem.ts';
 import {
   checkHostNqn,
@@ -73,7 +77,7 @@ export interface TargetConfig {
 export interface ListenerParams {
   readonly listen_address: ListenAddress;
   readonly secure_channel?: boolean;
-  readonly ana_state?: string;
+  readonly ana_state?: AnaState;
   readonly sock_impl?: string;
 }
 
@@ -100,13 +104,14 @@ export class NvmfTarget {
   /** Controllers that there was no room for. */
   refused_controllers = 0;
 
-  private readonly bdevs: BdevRegistry;
   private readonly trtypes: readonly string[];
   private readonly firmware_revision: string;
   private readonly admission: Admission;
   private readonly access: HostAccess;
   private readonly listening: ListeningAddresses;
   private readonly discoveryPages = new DiscoveryPages();
+  private readonly namespaces: Namespaces;
+  private readonly reservations: Reservations;
   private readonly log = new Logger('nvmf');
   private started: Promise<void> | null = null;
   private ids = 0;
@@ -119,7 +124,6 @@ export class NvmfTarget {
     trtypes = ['TCP'],
   }: NvmfTargetParts) {
     this.host = host;
-    this.bdevs = bdevs;
     this.trtypes = trtypes;
     this.firmware_revision = version.slice(0, 8);
     this.listening = new ListeningAddresses(host);
@@ -139,6 +143,8 @@ export class NvmfTarget {
       ...{ host, keyring, subsystems: () => this.subsystems.values() },
       controller: (id) => this.admission.controller(id),
     });
+    this.namespaces = new Namespaces(host, bdevs, this.subsystems);
+    this.reservations = new Reservations({ host, find: (id) => this.find(id) });
     this.discovery = this.makeSubsystem(DISCOVERY_NQN, 'Discovery', discoveryOptions, true);
     host.provide('nvmf', {
       connect: (question: ConnectQuestion, reactor) => this.admission.connect(question, reactor),
@@ -149,6 +155,7 @@ export class NvmfTarget {
       ...this.access.services,
       resetSubsystem: (id: number) => this.resetSubsystem(id),
       discoveryLog: (question: DiscoveryQuestion) => this.discoveryLog(question),
+      reservation: (question: ReservationQuestion) => this.reservations.answer(question),
     });
   }
 
@@ -156,7 +163,7 @@ export class NvmfTarget {
   init(): Promise<void> {
     this.started ??= (async () => {
       await this.host.broadcast('nvmf', 'configure', this.snapshot());
-      await this.apply(this.discovery);
+      await this.namespaces.apply(this.discovery);
     })();
     return this.started;
   }
@@ -193,7 +200,7 @@ export class NvmfTarget {
     this.stopping = true;
     for (const subsystem of this.subsystems.values()) subsystem.ending = true;
     await this.host.broadcast('nvmf', 'stop');
-    for (const subsystem of this.subsystems.values()) await this.closeNamespaces(subsystem);
+    for (const subsystem of this.subsystems.values()) await this.namespaces.close(subsystem);
     await this.access.stop();
   }
 
@@ -219,7 +226,7 @@ export class NvmfTarget {
     this.settings = settings;
     if (this.started === null) return;
     await this.host.broadcast('nvmf', 'configure', this.snapshot());
-    await this.apply(this.discovery);
+    await this.namespaces.apply(this.discovery);
     this.discoveryChanged();
   }
 
@@ -267,6 +274,11 @@ export class NvmfTarget {
     return found;
   }
 
+  private find(id: number): Subsystem | undefined {
+    for (const subsystem of this.subsystems.values()) if (subsystem.id === id) return subsystem;
+    return undefined;
+  }
+
   /** Queues a change behind those that were asked for before. Rejects if the subsystem is going. */
   private change<T>(subsystem: Subsystem, work: () => Promise<T>): Promise<T> {
     return subsystem.serialize(async () => {
@@ -280,10 +292,8 @@ export class NvmfTarget {
     const options = subsystemOptions(params, this.subsystems, this.max_subsystems);
     if (params.nqn === this.discovery.shown_nqn)
       throw invalidParams(`nqn: ${params.nqn} is the name of the discovery service`, 'nqn');
-    if (options.ana_reporting)
-      this.log.warn(`subsystem ${params.nqn}: ANA reporting is kept, but not reported to hosts yet`);
     const subsystem = this.makeSubsystem(params.nqn, 'NVMe', options, params.allow_any_host ?? false);
-    await subsystem.serialize(() => this.apply(subsystem));
+    await subsystem.serialize(() => this.namespaces.apply(subsystem));
     this.discoveryChanged();
     return subsystem;
   }
@@ -303,7 +313,7 @@ export class NvmfTarget {
         throw errnoError('EBUSY', `subsystem ${nqn}: commands of its controllers do not end`);
       }
       await this.host.broadcast('nvmf', 'removeSubsystem', { id: subsystem.id });
-      await this.closeNamespaces(subsystem);
+      await this.namespaces.close(subsystem);
       for (const host of [...subsystem.hostKeys.keys()]) await this.access.drop(subsystem, host);
       this.subsystems.delete(nqn);
     });
@@ -316,74 +326,48 @@ export class NvmfTarget {
     const subsystem = this.subsystem(nqn);
     if (subsystem === this.discovery)
       throw invalidParams('nqn: the discovery subsystem has no namespaces', 'nqn');
-    return await this.change(subsystem, async () => {
-      const record = openNamespace(this.bdevs, subsystem, params, (nsid, event) =>
-        this.bdevEvent(subsystem, nsid, event),
-      );
-      subsystem.namespaces.set(record.nsid, record);
-      try {
-        await this.apply(subsystem);
-      } catch (error) {
-        await this.takeNamespace(subsystem, record);
-        const { message } = error as Error;
-        throw invalidParams(`namespace.bdev_name ${params.bdev_name} cannot be used: ${message}`);
-      }
-      return record.nsid;
-    });
+    return await this.change(subsystem, () => this.namespaces.add(subsystem, params));
   }
 
   async removeNamespace(nqn: string, nsid: number): Promise<void> {
     const subsystem = this.subsystem(nqn);
+    await this.change(subsystem, () => this.namespaces.remove(subsystem, nsid));
+  }
+
+  /** Shows a namespace to a host, or hides it from one. */
+  async setVisible(nqn: string, nsid: number, host: string, visible: boolean): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    checkHostNqn(host);
+    await this.change(subsystem, () => this.namespaces.setVisible(subsystem, nsid, host, visible));
+  }
+
+  async setNamespaceAnaGroup(nqn: string, nsid: number, anagrpid: number): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    await this.change(subsystem, () => this.namespaces.setAnaGroup(subsystem, nsid, anagrpid));
+  }
+
+  /** Gives the ANA groups of a listener, or one of them, a state. */
+  async setAnaState(nqn: string, given: ListenAddress, state: AnaState, anagrpid = 0): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    const address = parseAddress(given, 'listen_address');
     await this.change(subsystem, async () => {
-      const record = subsystem.namespaces.get(nsid);
+      const { max_namespaces, ana_reporting } = subsystem.options;
+      if (!ana_reporting)
+        throw invalidParams(`nqn: subsystem ${nqn} does not report ANA; create it with ana_reporting`, 'nqn');
+      if (anagrpid > max_namespaces)
+        throw invalidParams(`anagrpid is ${anagrpid}: give 1 to ${max_namespaces}`, 'anagrpid');
+      const record = subsystem.listener(address);
       if (record === undefined)
-        throw invalidParams(`nsid: subsystem ${nqn} has no namespace ${nsid}`, 'nsid');
-      await this.takeNamespace(subsystem, record);
+        throw invalidParams(
+          `listen_address: subsystem ${nqn} does not listen at ${address.traddr}:${address.trsvcid}`,
+          'listen_address',
+        );
+      const ana = withAnaState(record.ana, state, anagrpid);
+      if (ana === record.ana) return;
+      subsystem.listeners = subsystem.listeners.map((one) => (one === record ? { ...one, ana } : one));
+      subsystem.ana_chgcnt++;
+      await this.namespaces.apply(subsystem);
     });
-  }
-
-  /**
-   * Every reactor takes a subsystem as it is now; only then are hosts told of namespaces that changed, as they may
-   * come back for them on any reactor.
-   */
-  private async apply(subsystem: Subsystem): Promise<void> {
-    await this.host.broadcast('nvmf', 'setSubsystem', subsystem.snapshot());
-    await this.host.broadcast('nvmf', 'announce', { id: subsystem.id });
-  }
-
-  /** Its I/O ends, new I/O waits; then it is gone, and I/O goes on. */
-  private async takeNamespace(subsystem: Subsystem, record: NamespaceRecord): Promise<void> {
-    const { id } = subsystem;
-    await this.host.broadcast('nvmf', 'pause', { id });
-    try {
-      subsystem.namespaces.delete(record.nsid);
-      await this.apply(subsystem);
-    } finally {
-      await this.host.broadcast('nvmf', 'resume', { id });
-    }
-    await record.descriptor.close();
-  }
-
-  /** The bdev behind a namespace is removed or has another size. */
-  private bdevEvent(subsystem: Subsystem, nsid: number, event: BdevEvent): void {
-    const done = subsystem.serialize(async () => {
-      const record = subsystem.namespaces.get(nsid);
-      if (record === undefined || subsystem.ending) return;
-      if (event === 'resize') await this.apply(subsystem);
-      else {
-        const { name } = record.descriptor.description;
-        this.log.notice(`subsystem ${subsystem.nqn}: namespace ${nsid} goes with its bdev ${name}`);
-        await this.takeNamespace(subsystem, record);
-      }
-    });
-    done.catch((error: Error) =>
-      this.log.error(`subsystem ${subsystem.nqn}: namespace ${nsid}: ${error.message}`),
-    );
-  }
-
-  private async closeNamespaces(subsystem: Subsystem): Promise<void> {
-    for (const { descriptor } of subsystem.namespaces.values()) await descriptor.close();
-    subsystem.namespaces.clear();
   }
 
   // --- listeners ---
@@ -406,11 +390,13 @@ export class NvmfTarget {
           `listen_address: subsystem ${nqn} has ${this.limits.listeners} listeners; raise the limit with spdk_ts_nvmf_set_limits`,
         );
       await this.listening.add(address, secure_channel);
+      const { ana_state = 'optimized', sock_impl } = params;
       const record: ListenerRecord = {
         ...{ id: subsystem.nextListenerId(), address, secure_channel },
-        ...{ ana_state: params.ana_state ?? 'optimized', sock_impl: params.sock_impl },
+        ...{ ana: { others: ana_state, groups: new Map() }, sock_impl },
       };
       subsystem.listeners = [...subsystem.listeners, record];
+      await this.namespaces.apply(subsystem);
       this.log.notice(`NVMe/${address.trtype} Target Listening on ${address.traddr} port ${address.trsvcid}`);
       this.discoveryChanged();
     });
@@ -505,12 +491,11 @@ export class NvmfTarget {
 
   /** An NVM subsystem reset (Base 2.0, 3.7.1): all associations end, and hosts connect anew. */
   private resetSubsystem(id: number): void {
-    for (const subsystem of this.subsystems.values()) {
-      if (subsystem.id !== id || !subsystem.options.enable_nssr) continue;
-      this.log.notice(`subsystem ${subsystem.nqn}: NVM subsystem reset`);
-      for (const controller of subsystem.controllers.values())
-        this.endController(controller, 'NVM subsystem reset');
-    }
+    const subsystem = this.find(id);
+    if (subsystem?.options.enable_nssr !== true) return;
+    this.log.notice(`subsystem ${subsystem.nqn}: NVM subsystem reset`);
+    for (const controller of subsystem.controllers.values())
+      this.endController(controller, 'NVM subsystem reset');
   }
 
   // --- discovery ---

@@ -371,6 +371,10 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     return this.requests.find(cid);
   }
 
+  get allRequests(): readonly NvmfRequest[] {
+    return this.requests.all;
+  }
+
   abortHeld(request: NvmfRequest): boolean {
     switch (request.state) {
       case RequestState.NEED_R2T_BUFFER:
@@ -404,7 +408,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     if (this.state >= TcpState.CLOSING) return false;
     let late = this.watch.check(now, this.qid < 0);
     const { receive, lent } = this.timeouts;
-    const hurry = this.controller?.subsystem.paused === true ? receive - lent : 0;
+    const hurry = this.controller?.subsystem.hurries === true ? receive - lent : 0;
     if (late === '' && !this.receiver.blocked && this.dataDeadlines.missed(now, hurry))
       late = 'sends no data that it was asked for';
     if (late !== '') {
