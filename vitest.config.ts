@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{rpc-schema,packages,apps}/**/src/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**'],
+          exclude: ['**/node_modules/**', '**/dist/**', '**/lib/**'],
           testTimeout: 20_000,
         },
       },
@@ -38,7 +38,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 60_000,
           // Loaded by Node.js itself, as plugins from elsewhere are: both then share one block device layer.
-          server: { deps: { external: [/\/dist\//] } },
+          server: { deps: { external: [/\/(?:dist|lib)\//] } },
         },
       })),
       {

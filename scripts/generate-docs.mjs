@@ -2,8 +2,8 @@
 // not what would be written. Needs a build, because it reads the schema's.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadModuleSchemas } from '../packages/app/dist/modules.js';
-import { allMethods, methodsMarkdown } from '../rpc-schema/dist/index.js';
+import { loadModuleSchemas } from '../packages/app/lib/modules.js';
+import { allMethods, methodsMarkdown } from '../rpc-schema/lib/index.js';
 
 await loadModuleSchemas();
 

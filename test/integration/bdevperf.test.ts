@@ -15,8 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { connectUnix, type RpcClient } from '@spdk-ts/rpc';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { connectUnix, type RpcClient } from '../../packages/rpc/dist/index.js';
 
 const program = fileURLToPath(new URL('../../apps/bdevperf/bin/bdevperf.js', import.meta.url));
 const spdk = process.env['SPDK_SRC'];

@@ -31,7 +31,7 @@ describe.skipIf(native === null)('the addon', () => {
     // @spdk-ts/native as it would be installed: without what a build leaves behind.
     const installed = join(folder, 'node_modules/@spdk-ts/native');
     mkdirSync(installed, { recursive: true });
-    for (const part of ['dist', 'package.json'])
+    for (const part of ['lib', 'package.json'])
       cpSync(join(root, 'packages/native', part), join(installed, part), { recursive: true });
     writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'user', version: '1.0.0' }));
   });

@@ -2,7 +2,8 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   formatDhchapSecret,
   formatInterchangePsk,
@@ -235,7 +236,7 @@ test('a file that others may read is no key', async () => {
   expect(await refusal('keyring_file_add_key', { name: 'open', path })).toMatch(/0644.*0600/);
 });
 
-/** Names of the scripts that a target of its own, which `use` makes something of, has loaded on any of its threads. */
+/** Names of the modules that a target of its own, which `use` makes something of, has loaded on any of its threads. */
 async function loadedBy(use: (target: Target) => Promise<void>): Promise<Set<string>> {
   const coverage = mkdtempSync(join(folder, 'loaded-'));
   const one = await Target.start({ env: { NODE_V8_COVERAGE: coverage } });
@@ -249,9 +250,16 @@ async function loadedBy(use: (target: Target) => Promise<void>): Promise<Set<str
   const reports: Json[] = readdirSync(coverage).map((name) =>
     JSON.parse(readFileSync(join(coverage, name), 'utf8')),
   );
-  return new Set(
-    reports.flatMap(({ result }) => result.map(({ url }: { url: string }) => url.split('/').at(-1))),
+  const scripts = new Set<string>(
+    reports.flatMap(({ result }) => result.map(({ url }: { url: string }) => url)),
   );
+  return new Set([...scripts].filter((url) => url.startsWith('file:')).flatMap(modulesIn));
+}
+
+/** A script is a module, or, in lib/, has several, each after a comment with its name. */
+function modulesIn(url: string): string[] {
+  const parts = readFileSync(fileURLToPath(url), 'utf8').matchAll(/^\/\/ dist\/(?:.*\/)?([\w-]+\.js)$/gm);
+  return [basename(url), ...Array.from(parts, ([, name]) => name!)];
 }
 
 test('what is needed for keys is loaded with the first of them, on each thread', async () => {

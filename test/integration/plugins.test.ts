@@ -191,7 +191,7 @@ describe('--plugin', { timeout: 120_000 }, () => {
 
   it('refuses a second copy of what must be there once', async () => {
     const path = writePackage('copied', whole);
-    cpSync(join(workspace, 'bdev/dist'), join(path, 'node_modules/@spdk-ts/bdev/dist'), { recursive: true });
+    cpSync(join(workspace, 'bdev/lib'), join(path, 'node_modules/@spdk-ts/bdev/lib'), { recursive: true });
     cpSync(join(workspace, 'bdev/package.json'), join(path, 'node_modules/@spdk-ts/bdev/package.json'));
     await expect(loadPlugin(path)).rejects.toThrow('it would use a copy of @spdk-ts/bdev of its own');
   });

@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { methods as mallocMethods } from '@spdk-ts/bdev-malloc/schema';
+import { errnoError, listenUnix, RpcServer, type UnixListener } from '@spdk-ts/rpc';
+import { registerSchema } from '@spdk-ts/rpc-schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { methods as mallocMethods } from '../../packages/bdev-modules/malloc/dist/schema.js';
-import { errnoError, listenUnix, RpcServer, type UnixListener } from '../../packages/rpc/dist/index.js';
-import { registerSchema } from '../../rpc-schema/dist/index.js';
 
 registerSchema(...mallocMethods);
 

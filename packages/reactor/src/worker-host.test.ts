@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { setLogWriter } from '@spdk-ts/log';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 // Workers run built JavaScript: the host comes from the build too.
-import { WorkerHost } from '../dist/index.js';
+import { WorkerHost } from '../lib/index.js';
 
 let directory: string;
 let plugin: string;
