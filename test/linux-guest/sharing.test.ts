@@ -149,7 +149,7 @@ guestSuite('sharing', {
           nvme io-passthru $b -o 2 -n 1 -l 512 -r -b >/dev/null
           ! nvme io-passthru $b -o 1 -n 1 -l 512 -w -i /tmp/block 2>&1 | tee $out/refused
           nvme resv-acquire $b -n 1 --crkey=0x2222 --prkey=0x1111 --rtype=3 --racqa=2
-          ! nvme io-passthru $a -o 1 -n 1 -l 512 -w -i /tmp/block
+          ! nvme io-passthru $a -o 1 -n 1 -l 512 -w -i /tmp/block || complain 'it was preempted, and writes'
           nvme io-passthru $b -o 1 -n 1 -l 512 -w -i /tmp/block
           nvme resv-notif-log $a -o json >$out/notice.json
           nvme get-feature $a -n 1 -f 0x83 | tee $out/feature
