@@ -25,8 +25,6 @@ interface Builder {
   readonly resize?: (filename: string) => Subject['resize'];
   /** It forgets what is written. */
   readonly forgets?: boolean;
-  /** What unmapped blocks read as: zeroes, if it does not say otherwise. */
-  readonly unmapped?: 'anything';
   /** It is tested once more with hidden metadata. */
   readonly hides?: boolean;
   /** It goes through the page cache, which locks writes from each other only, not from reads. */
@@ -83,8 +81,6 @@ export const bases: readonly Builder[] = [
       },
       { block_size: 4096, num_blocks: 700, md_size: 16, md_interleave: false, dif_type: 3, dif_pi_format: 1 },
     ],
-    // The protection information of unmapped blocks is another than that of zeroes that were written.
-    unmapped: 'anything',
     hides: true,
     uring: [false],
   },
@@ -186,7 +182,7 @@ export const bases: readonly Builder[] = [
 
 /** The bdevs that a module is tested with. */
 export function subjectsOf(builder: Builder, folder: string): Subject[] {
-  const { method, kinds, file, resize, forgets = false, mixes = false, unmapped = 'zeroes', uring } = builder;
+  const { method, kinds, file, resize, forgets = false, mixes = false, uring } = builder;
   return uring.flatMap((ring) =>
     kinds.flatMap((kind, index) => {
       const name = `${method.replace(/^bdev_|_create$/g, '')}${builder.suffix ?? ''}${index}`;
@@ -200,13 +196,12 @@ export function subjectsOf(builder: Builder, folder: string): Subject[] {
         kind: kindOf(calls),
         calls,
         ...(more !== undefined && { title: `gpt on ${name}`, bdev: more.bdev }),
-        promises: { data: !forgets, unmapped, mixes },
+        promises: { data: !forgets, unmapped: 'zeroes', mixes },
         resize: resize?.(filename),
         uring: ring,
       };
       if (builder.hides !== true) return [subject];
-      const hidden = { ...subject, title: `${subject.title}, hidden metadata`, hides_metadata: true };
-      return [subject, { ...hidden, promises: { ...subject.promises, unmapped: 'zeroes' } }];
+      return [subject, { ...subject, title: `${subject.title}, hidden metadata`, hides_metadata: true }];
     }),
   );
 }

@@ -19,6 +19,8 @@ export class Framing {
   /** Bytes of a block's metadata that lie apart from the data; 0: none do. */
   readonly separate_md: number;
   readonly protects: boolean;
+  /** Protection information lies between the data. */
+  readonly within: boolean;
   private readonly description: BdevDescription;
   private readonly dif: Dif;
   private readonly failure = new DifFailure();
@@ -35,6 +37,7 @@ export class Framing {
     this.data_block_size = dataBlockSize(description);
     this.separate_md = description.md_interleave ? 0 : description.md_size;
     this.protects = description.dif_type !== DifType.DISABLE;
+    this.within = this.protects && description.md_interleave;
   }
 
   private tags(at: number): DifTags {

@@ -234,8 +234,7 @@ export class Harness {
    */
   start(op: Op): Job | number | null {
     if (this.blocked(op)) return null;
-    if (op.type === 'compare' && this.promises.data)
-      if (!this.versions.certain(this.atoms(op.at), this.atoms(op.blocks))) return null;
+    if (op.type === 'compare' && this.promises.data) if (!this.comparable(op)) return null;
     const channel = this.channelOf(op);
     const with_place =
       op.type === 'write' || op.type === 'compare' || (op.type === 'read' && op.shape !== 'own');
@@ -279,6 +278,15 @@ export class Harness {
     if (write !== null) this.versions.forget(write);
     io.free();
     return result;
+  }
+
+  /** True if it is known what a block is, bytes of metadata within it included. */
+  private comparable({ at, blocks }: Op): boolean {
+    const first = this.atoms(at);
+    const count = this.atoms(blocks);
+    if (!this.versions.certain(first, count)) return false;
+    // Zeroes may have been unmapped, and then have the protection information of that.
+    return this.framing?.within !== true || !this.versions.read(first, count).includes(ZEROES);
   }
 
   /** Where metadata that lie apart go, or null: what the layer makes and checks by itself needs none at times. */
