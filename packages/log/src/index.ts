@@ -15,6 +15,7 @@ export const logFlags = [
   'bdev',
   'bdev_aio',
   'bdev_file',
+  'bdev_kv',
   'bdev_malloc',
   'bdev_null',
   'bdev_uring',

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import {
   type BdevDescription,
-  type BdevDescriptor,
   BdevError,
   type BdevRegistry,
+  type BdevSpec,
   checkNumber,
   Errno,
   IoType,
@@ -13,11 +13,13 @@ import {
   uuidOf,
 } from '@spdk-ts/bdev';
 import { INDEX_KEYS_MAX } from '@spdk-ts/kv';
+import type { StackedContext, StackedKind } from '@spdk-ts/vbdev';
 import type { LogContext } from './context.ts';
 import { decodeSuper, encodeSuper, type LogFormat, recordBytes, SALT_BYTES, SUPER_BYTES } from './layout.ts';
 import { allocateShared, capacityOf, LogState } from './log-state.ts';
 
 const MODULE = 'kv';
+const FLAG = 'bdev_kv';
 const TYPES = KV_TYPES | ioTypeMask(IoType.FLUSH);
 const NEEDED = ioTypeMask(IoType.READ, IoType.WRITE);
 const UNIT_MIN = 512;
@@ -89,125 +91,115 @@ function checkKnown(format: LogFormat, base: BdevDescription, params: CreatePara
     );
 }
 
-/** Key-value bdevs that keep a log on another bdev: docs/bdev-kv.md. */
-export class KvModule {
-  readonly name = MODULE;
-  private readonly bdevs: BdevRegistry;
-  private readonly bases = new Map<string, BdevDescriptor>();
-
-  constructor(bdevs: BdevRegistry) {
-    this.bdevs = bdevs;
+/** Asks the reactor that formats and loads. Rejects with BdevError EIO. */
+async function ask(bdevs: BdevRegistry, base: BdevDescription, method: string, request: unknown) {
+  try {
+    return await bdevs.host.call(LOADER, 'bdev_kv', method, request);
+  } catch (error) {
+    throw new BdevError(Errno.EIO, `base bdev ${base.name}: ${(error as Error).message}`);
   }
+}
 
-  async create(params: CreateParams): Promise<BdevDescription> {
-    const { name, base_bdev_name } = params;
-    if (this.bdevs.get(name) !== undefined)
-      throw new BdevError(Errno.EEXIST, `there is a bdev called "${name}" already; choose another name`);
-    const owner = {
-      name: `kv bdev ${name}`,
-      onEvent: (event: 'remove' | 'resize') => void (event === 'remove' && this.baseGoes(name)),
-    };
-    const base = this.bdevs.open(base_bdev_name, { write: false, owner });
-    try {
-      base.claim('exclusive_write', { module: MODULE });
-      const description = await this.register(params, base.description);
-      this.bases.set(description.name, base);
-      return description;
-    } catch (error) {
-      await base.close();
-      throw error;
+function checkBase({ name, product_name, md_size, io_types, block_size }: BdevDescription): void {
+  if (md_size > 0 || (io_types & NEEDED) !== NEEDED)
+    throw new BdevError(
+      Errno.EINVAL,
+      `base_bdev_name is "${name}", a ${product_name}: a log needs a bdev of blocks without metadata that can be read ` +
+        'and written',
+    );
+  if (SUPER_BYTES % block_size !== 0)
+    throw new BdevError(
+      Errno.EINVAL,
+      `base bdev ${name} has blocks of ${block_size} bytes; a log needs ${SUPER_BYTES} at most`,
+    );
+}
+
+async function loadOrMake(
+  bdevs: BdevRegistry,
+  params: CreateParams,
+  base: BdevDescription,
+  format: boolean,
+): Promise<LogFormat> {
+  const found = decodeSuper((await ask(bdevs, base, 'probe', { base_id: base.id })) as Uint8Array);
+  if (!format) {
+    if (found === 'foreign')
+      throw new BdevError(
+        Errno.EINVAL,
+        `base bdev ${base.name} holds something else, or a damaged log; set format to true to destroy it`,
+      );
+    if (found !== 'blank') {
+      checkKnown(found, base, params);
+      return found;
     }
   }
+  const made = newFormat(base, params);
+  await ask(bdevs, base, 'format', { base_id: base.id, superblock: encodeSuper(made), format: made });
+  return made;
+}
 
-  private async register(params: CreateParams, base: BdevDescription): Promise<BdevDescription> {
-    if (base.kv !== null || base.md_size > 0 || (base.io_types & NEEDED) !== NEEDED)
-      throw new BdevError(
-        Errno.EINVAL,
-        `base_bdev_name is "${base.name}", a ${base.product_name}: a log needs a bdev of blocks without metadata that ` +
-          'can be read and written',
-      );
-    if (SUPER_BYTES % base.block_size !== 0)
-      throw new BdevError(
-        Errno.EINVAL,
-        `base bdev ${base.name} has blocks of ${base.block_size} bytes; a log needs ${SUPER_BYTES} at most`,
-      );
-    const format = await this.loadOrMake(params, base);
+/** Key-value bdevs that keep a log on another bdev: docs/bdev-kv.md. `formats`: names of those that are to begin anew. */
+export function kindOf(bdevs: BdevRegistry, formats: Set<string>): StackedKind<CreateParams> {
+  async function specs(
+    params: CreateParams,
+    base: BdevDescription,
+    common: StackedContext,
+  ): Promise<BdevSpec[]> {
+    const { name } = params;
+    if (bdevs.get(name) !== undefined)
+      throw new BdevError(Errno.EEXIST, `there is a bdev called "${name}" already; choose another name`);
+    checkBase(base);
+    const format = await loadOrMake(bdevs, params, base, formats.delete(name));
     const shared = allocateShared(format);
-    await this.ask(base, 'recover', { base_id: base.id, format, shared });
+    await ask(bdevs, base, 'recover', { base_id: base.id, format, shared });
     const { unit, max_key_len, max_value_len, max_num_keys } = format;
     const capacity = capacityOf(format);
-    const context: LogContext = { base_id: base.id, base_name: base.name, format, shared };
-    return await this.bdevs.register(MODULE, {
-      ...{ name: params.name, product_name: 'KV log', uuid: params.uuid ?? uuidOf(`kv ${base.uuid}`) },
-      ...{ block_size: unit, num_blocks: capacity / unit, io_types: TYPES, context },
-      kv: { max_key_len, max_value_len, max_num_keys, capacity },
-    });
-  }
-
-  private async loadOrMake(params: CreateParams, base: BdevDescription): Promise<LogFormat> {
-    const found = decodeSuper((await this.ask(base, 'probe', { base_id: base.id })) as Uint8Array);
-    if (params.format !== true) {
-      if (found === 'foreign')
-        throw new BdevError(
-          Errno.EINVAL,
-          `base bdev ${base.name} holds something else, or a damaged log; set format to true to destroy it`,
-        );
-      if (found !== 'blank') {
-        checkKnown(found, base, params);
-        return found;
-      }
-    }
-    const format = newFormat(base, params);
-    await this.ask(base, 'format', { base_id: base.id, superblock: encodeSuper(format), format });
-    return format;
-  }
-
-  private async ask(base: BdevDescription, method: string, request: unknown): Promise<unknown> {
-    try {
-      return await this.bdevs.host.call(LOADER, 'bdev_kv', method, request);
-    } catch (error) {
-      throw new BdevError(Errno.EIO, `base bdev ${base.name}: ${(error as Error).message}`);
-    }
-  }
-
-  private baseGoes(name: string): void {
-    // Who removed the base waits until it is closed; another removal of this one may be under way.
-    this.bdevs.unregister(name, MODULE).catch(() => {});
-  }
-
-  config({
-    name,
-    uuid,
-    kv,
-    context,
-  }: BdevDescription): { method: string; params: Record<string, unknown> }[] {
-    const { base_name } = context as LogContext;
-    const { max_key_len, max_value_len, max_num_keys } = kv!;
-    const params = { name, base_bdev_name: base_name, max_key_len, max_value_len, max_num_keys, uuid };
-    return [{ method: 'bdev_kv_create', params }];
-  }
-
-  info({ context }: BdevDescription): Record<string, unknown> {
-    const { base_name, format, shared } = context as LogContext;
-    const state = new LogState(format, shared);
-    return {
-      kv: {
-        base_bdev_name: base_name,
-        num_keys: state.index.num_keys,
-        used_bytes: state.live_bytes,
-        segment_bytes: format.segment_bytes,
-        segments: format.segments,
-        used_segments: state.head - state.tail + 1,
-        reclaimed_segments: state.reclaimed,
+    const context: LogContext = { ...common, format, shared };
+    return [
+      {
+        ...{ name, product_name: 'KV log', uuid: params.uuid ?? uuidOf(`kv ${base.uuid}`) },
+        ...{ block_size: unit, num_blocks: capacity / unit, io_types: TYPES, context },
+        kv: { max_key_len, max_value_len, max_num_keys, capacity },
       },
-    };
+    ];
   }
-
-  async destroy({ name, context }: BdevDescription): Promise<void> {
-    const { base_id } = context as LogContext;
-    await this.bdevs.host.broadcast('bdev_kv', 'gone', { base_id });
-    const base = this.bases.get(name);
-    this.bases.delete(name);
-    await base?.close();
-  }
+  return {
+    module: MODULE,
+    flag: FLAG,
+    // A log is as large as it was made.
+    follows_size: false,
+    base: ({ base_bdev_name }) => base_bdev_name,
+    key: ({ name }) => name,
+    specs,
+    async gone({ context }) {
+      const { base_id } = context as LogContext;
+      await bdevs.host.broadcast('bdev_kv', 'gone', { base_id });
+    },
+    calls: ({ name, base_bdev_name, uuid, ...given }, [part]) => {
+      const { max_key_len, max_value_len, max_num_keys } = part?.kv ?? given;
+      const base_name = (part?.context as LogContext | undefined)?.base_name ?? base_bdev_name;
+      const all = {
+        name,
+        base_bdev_name: base_name,
+        ...{ max_key_len, max_value_len, max_num_keys },
+        uuid: part?.uuid ?? uuid,
+      };
+      const params = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+      return [{ method: 'bdev_kv_create', params }];
+    },
+    info: ({ context }) => {
+      const { base_name, format, shared } = context as LogContext;
+      const state = new LogState(format, shared);
+      return {
+        kv: {
+          base_bdev_name: base_name,
+          num_keys: state.index.num_keys,
+          used_bytes: state.live_bytes,
+          segment_bytes: format.segment_bytes,
+          segments: format.segments,
+          used_segments: state.head - state.tail + 1,
+          reclaimed_segments: state.reclaimed,
+        },
+      };
+    },
+  };
 }

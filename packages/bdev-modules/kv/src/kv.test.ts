@@ -161,7 +161,51 @@ describe('key-value log', () => {
     expect(await userOf(bed).listAll()).toEqual([]);
     await expect(create({ name: 'L' })).rejects.toMatchObject({ code: -1 });
     await expect(create({ name: 'L', base_bdev_name: 'K' })).rejects.toMatchObject({ code: -22 });
-    await expect(create({ name: 'L', base_bdev_name: 'X' })).rejects.toMatchObject({ code: -19 });
+    // Nor for a name that is taken.
+    await bed.rpc.call('bdev_malloc_create', { name: 'N', block_size: 512, num_blocks: 1024 });
+    const before = Buffer.from(await bed.until(bed.bdevs.readBlocks('N', 0, 1024)));
+    await expect(create({ name: 'M', base_bdev_name: 'N', format: true })).rejects.toMatchObject({
+      code: -17,
+    });
+    expect(Buffer.compare(before, await bed.until(bed.bdevs.readBlocks('N', 0, 1024)))).toBe(0);
+  });
+
+  it('waits for its base, is saved meanwhile, and comes back with it', async () => {
+    const bed = await ModuleBed.startAll([
+      [malloc, await loadReactorPlugin(malloc.reactorEntry)],
+      [control, reactorHalf],
+    ]);
+    const create = { name: 'K', base_bdev_name: 'M', max_value_len: 2000, format: true };
+    const make = async (): Promise<void> => {
+      const created = bed.rpc.call('bdev_malloc_create', { name: 'M', block_size: 512, num_blocks: 1024 });
+      await bed.until(created);
+      await bed.until(bed.bdevs.waitForExamine());
+    };
+    expect(await bed.until(bed.rpc.call('bdev_kv_create', create))).toBe('K');
+    expect(bed.bdevs.list()).toEqual([]);
+    await expect(bed.until(bed.rpc.call('bdev_kv_create', create))).rejects.toMatchObject({ code: -17 });
+    expect(bed.bdevs.config()).toContainEqual({
+      method: 'bdev_kv_create',
+      params: { name: 'K', base_bdev_name: 'M', max_value_len: 2000 },
+    });
+    await make();
+    expect(bed.bdevs.list().map(({ name }) => name)).toEqual(['M', 'K']);
+    const user = userOf(bed);
+    expect((await user.store('a', valueBytes(900, 5))).status).toBe(IoStatus.SUCCESS);
+    const removal = bed.rpc.call('bdev_malloc_delete', { name: 'M' });
+    await bed.poll();
+    user.channel.put();
+    await bed.until(removal);
+    expect(bed.bdevs.list()).toEqual([]);
+    await make();
+    expect(bed.bdevs.get('K')).toMatchObject({ kv: { max_value_len: 2000 } });
+    await bed.until(bed.rpc.call('bdev_kv_delete', { name: 'K' }));
+    await bed.until(bed.rpc.call('bdev_malloc_delete', { name: 'M' }));
+    await make();
+    expect(bed.bdevs.list().map(({ name }) => name)).toEqual(['M']);
+    await expect(bed.until(bed.rpc.call('bdev_kv_delete', { name: 'K' }))).rejects.toMatchObject({
+      code: -19,
+    });
   });
 
   it('is saved after its base, has the same identity again, and goes with its base', async () => {

@@ -17,12 +17,18 @@ const define = inFamily('kv');
 export const methods = [
   define({
     name: 'bdev_kv_create',
-    text: 'Makes a key-value bdev that keeps its values in a log on another bdev. A log that is there is taken up.',
+    text: 'Makes a key-value bdev that keeps its values in a log on another bdev. A log that is there is taken up. If the base bdev is not there yet, the bdev appears together with it. See docs/bdev-kv.md.',
     decodeError: -32603,
     own: true,
     params: {
       name: bdevFields.name('key-value'),
-      base_bdev_name: required(t.string, 'Bdev that holds the log, and nothing else.', { cli: positional }),
+      base_bdev_name: required(
+        t.string,
+        'Name, alias or UUID of the bdev that holds the log, and nothing else.',
+        {
+          cli: positional,
+        },
+      ),
       format: optional(
         t.bool,
         'Make a new log, whatever the base holds. A base of zeroes needs no such order.',
@@ -41,7 +47,6 @@ export const methods = [
     resultText: 'Name of the bdev.',
     errors: [
       bdevErrors.exists,
-      [-19, 'No such base bdev.'],
       [-1, 'The base bdev is claimed or written to by another.'],
       [-22, 'The base holds something else, is too small, or has a log with other limits.'],
       [-5, 'The base cannot be read or written, or its log is damaged.'],
@@ -49,7 +54,7 @@ export const methods = [
   }),
   define({
     name: 'bdev_kv_delete',
-    text: 'Removes a key-value bdev over a log. The log stays on its base.',
+    text: 'Removes a key-value bdev over a log, or one that waits for its base. The log stays there.',
     own: true,
     ...deleting('key-value'),
   }),

@@ -58,6 +58,12 @@ function kindOf(bdevs: BdevRegistry, formats: Set<string>): StackedKind<ZoneBloc
     common: StackedContext,
   ): Promise<BdevSpec[]> {
     checkBase(base);
+    // Before anything is formatted for it.
+    if (bdevs.get(params.name) !== undefined)
+      throw new BdevError(
+        Errno.EEXIST,
+        `there is a bdev called "${params.name}" already; choose another name`,
+      );
     // Of one that could not be registered.
     release(params.name);
     const stored = await openState(bdevs, params, base, formats.delete(params.name));
@@ -124,16 +130,19 @@ const plugin: BdevControlPlugin = {
     rpc.register('bdev_zone_block_create', async ({ format, ...params }) => {
       for (const key of ['zone_capacity', 'optimal_open_zones'] as const)
         if (params[key] === 0) throw new BdevError(Errno.EINVAL, `${key} is 0; give at least 1`);
-      if (format) formats.add(params.name);
+      // One of a bdev that waits for its base is not to be forgotten for another that cannot be made.
+      const first = format === true && !formats.has(params.name);
+      if (first) formats.add(params.name);
       try {
         await module.create(params);
       } catch (error) {
-        formats.delete(params.name);
+        if (first) formats.delete(params.name);
         throw error;
       }
       return params.name;
     });
     rpc.register('bdev_zone_block_delete', async ({ name }) => {
+      formats.delete(name);
       await module.delete(name, new BdevError(Errno.ENODEV, `no zone_block bdev has the name "${name}"`));
       return true;
     });
