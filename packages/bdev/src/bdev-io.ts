@@ -12,6 +12,8 @@ export interface BdevIoOwner {
   bdevIoDone(io: BdevIo): void;
   /** For the layer: its I/Os are parts of another, which was checked for them. */
   readonly inLayer?: boolean;
+  /** {@link BdevDescriptor.number} of whom the I/O is for: no other descriptor's timeout concerns it. Without it, all do. */
+  readonly descriptor?: number;
 }
 
 /** What carries an I/O out in its module's stead. */

@@ -58,8 +58,8 @@ export class BdevDevice implements BdevIoOwner {
   limiter: RateLimiter | null = null;
   private samples: QueueDepthSamples | null = null;
   private readonly samplers = new ChannelPollers('bdev_queue_depth', (channel) => this.sample(channel));
-  /** Ticks after which an I/O is reported, by watcher. */
-  private readonly timeouts = new Map<number, number>();
+  /** Whose I/O is reported, and after how many ticks, by watcher. */
+  private readonly timeouts = new Map<number, { readonly descriptor: number; readonly ticks: number }>();
   private readonly timers = new ChannelPollers('bdev_timeout', (channel, elapsed) =>
     this.reportLate(channel, elapsed),
   );
@@ -123,8 +123,8 @@ export class BdevDevice implements BdevIoOwner {
     device.shown = this;
     device.frozen = this.frozen;
     device.locks = this.locks;
-    for (const [watcher, ticks] of this.timeouts)
-      device.watchLate({ watcher, timeout_us: ticks / TICKS_PER_US });
+    for (const [watcher, { descriptor, ticks }] of this.timeouts)
+      device.watchLate({ watcher, descriptor, timeout_us: ticks / TICKS_PER_US });
   }
 
   /** New I/O is refused from now on, and queued I/O aborted. */
@@ -277,11 +277,11 @@ export class BdevDevice implements BdevIoOwner {
     this.samples!.sample(this.reactor.index, depth);
   }
 
-  watchLate({ watcher, timeout_us }: Omit<TimeoutMessage, 'id'>): void {
+  watchLate({ watcher, descriptor, timeout_us }: Omit<TimeoutMessage, 'id'>): void {
     const before = this.timeouts.size;
-    if (timeout_us > 0) this.timeouts.set(watcher, timeout_us * TICKS_PER_US);
+    if (timeout_us > 0) this.timeouts.set(watcher, { descriptor, ticks: timeout_us * TICKS_PER_US });
     else this.timeouts.delete(watcher);
-    this.hidden?.watchLate({ watcher, timeout_us });
+    this.hidden?.watchLate({ watcher, descriptor, timeout_us });
     const { size } = this.timeouts;
     if (size === 0 || before === 0) this.timers.set(size > 0 ? LATE_PERIOD_US : 0, this.channels);
   }
@@ -292,8 +292,10 @@ export class BdevDevice implements BdevIoOwner {
     channel.forEachUnderWay((io) => {
       if (io.owner.inLayer === true || io.status !== IoStatus.PENDING) return;
       const elapsed = now - io.submitted_at;
-      for (const [watcher, limit] of this.timeouts) {
-        if (elapsed < limit || elapsed - limit >= since) continue;
+      const { descriptor: whose } = io.owner;
+      for (const [watcher, { descriptor, ticks }] of this.timeouts) {
+        if (whose !== undefined && whose !== descriptor) continue;
+        if (elapsed < ticks || elapsed - ticks >= since) continue;
         const late: LateIo = {
           ...{ id: this.description.id, watcher, reactor, thread_id: channel.thread.id },
           ...{ type: io.type, offset_blocks: io.offset_blocks, num_blocks: io.num_blocks },

@@ -3,6 +3,7 @@ import type { BdevDescription } from './description.ts';
 import { BdevError } from './errors.ts';
 import type { HistogramOptions } from './histogram.ts';
 import { Errno } from './io-status.ts';
+import type { IoWatchControl, LateIo } from './io-watch-control.ts';
 import { hideMetadata } from './metadata.ts';
 import type { BdevModule } from './module.ts';
 
@@ -21,12 +22,20 @@ export interface BdevOpenOptions {
 
 /** The right to use a bdev: while one is open, the bdev stays. Channels must be put before it is closed. */
 export interface BdevDescriptor {
+  /** No other descriptor has the same: what the owners of its I/O may name. */
+  readonly number: number;
   /** As it is now: another object after a resize. */
   readonly description: BdevDescription;
   readonly writable: boolean;
   /** Throws BdevError EPERM if somebody else's claim or descriptor is in the way. Given up by close. */
   claim(type: ClaimType, options: ClaimOptions): void;
   releaseClaim(): void;
+  /**
+   * Reports each I/O, on every reactor, that takes longer than so many seconds: once, and nothing else is done about
+   * it. It concerns I/O whose owner names this descriptor, or none. Looks every second. 0: no longer, as after close.
+   * Rejects with BdevError EINVAL.
+   */
+  setTimeout(timeout_s: number, report?: (late: LateIo) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -34,6 +43,7 @@ export interface BdevDescriptor {
 export class BdevEntry {
   description: BdevDescription;
   readonly module: BdevModule;
+  readonly watch: IoWatchControl;
   readonly claims = new Claims();
   readonly descriptors = new Set<OpenDescriptor>();
   histogram: HistogramOptions | null = null;
@@ -44,9 +54,10 @@ export class BdevEntry {
   /** Told when the last descriptor is closed. */
   onUnused: (() => void) | null = null;
 
-  constructor(description: BdevDescription, module: BdevModule) {
+  constructor(description: BdevDescription, module: BdevModule, watch: IoWatchControl) {
     this.description = description;
     this.module = module;
+    this.watch = watch;
   }
 
   open(options: BdevOpenOptions): OpenDescriptor {
@@ -75,11 +86,16 @@ export class BdevEntry {
   }
 }
 
+let numbers = 0;
+
 export class OpenDescriptor implements BdevDescriptor, ClaimHolder {
+  readonly number = ++numbers;
   write: boolean;
   readonly owner: BdevOpenOptions['owner'];
   private readonly entry: BdevEntry;
   private readonly hide_metadata: boolean;
+  /** What ends the watch for late I/O, once it has begun: one change after another. */
+  private watching: Promise<(() => Promise<void>) | null> = Promise.resolve(null);
 
   constructor(entry: BdevEntry, { write, owner, hide_metadata = false }: BdevOpenOptions) {
     this.entry = entry;
@@ -108,11 +124,28 @@ export class OpenDescriptor implements BdevDescriptor, ClaimHolder {
     this.entry.claims.release(this);
   }
 
+  async setTimeout(timeout_s: number, report: (late: LateIo) => void = () => {}): Promise<void> {
+    const { entry, number: descriptor } = this;
+    const change = this.watching.then(async (end) => {
+      await end?.();
+      const wanted = timeout_s !== 0 && entry.descriptors.has(this);
+      return wanted
+        ? await entry.watch.watch({ id: entry.description.id, descriptor }, timeout_s, report)
+        : null;
+    });
+    this.watching = change.catch(() => null);
+    await change;
+  }
+
   async close(): Promise<void> {
-    if (!this.entry.descriptors.delete(this)) return;
+    const { entry } = this;
+    if (!entry.descriptors.delete(this)) return;
     this.releaseClaim();
-    if (this.entry.descriptors.size > 0) return;
-    this.entry.onUnused?.();
-    this.entry.onUnused = null;
+    const unwatched = this.setTimeout(0);
+    if (entry.descriptors.size === 0) {
+      entry.onUnused?.();
+      entry.onUnused = null;
+    }
+    await unwatched;
   }
 }

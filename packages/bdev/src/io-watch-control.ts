@@ -20,6 +20,8 @@ export interface LateIo {
 export interface TimeoutMessage {
   readonly id: number;
   readonly watcher: number;
+  /** The number of the descriptor that watches. */
+  readonly descriptor: number;
   /** 0: no longer. */
   readonly timeout_us: number;
 }
@@ -52,13 +54,17 @@ export class IoWatchControl {
     return this.samples.get(id)?.stat() ?? null;
   }
 
-  /** Reports each I/O of a bdev, once, that takes longer. What is returned ends it. */
-  async watch(id: number, timeout_s: number, report: (late: LateIo) => void): Promise<() => Promise<void>> {
+  /** Reports each I/O of a bdev that concerns a descriptor, once, that takes longer. What is returned ends it. */
+  async watch(
+    { id, descriptor }: { id: number; descriptor: number },
+    timeout_s: number,
+    report: (late: LateIo) => void,
+  ): Promise<() => Promise<void>> {
     checkNumber('timeout_s', timeout_s, 1, PERIOD_US_MAX / US_PER_SEC);
     const watcher = ++this.ids;
     this.watchers.set(watcher, report);
     const tell = async (timeout_us: number): Promise<void> => {
-      const message: TimeoutMessage = { id, watcher, timeout_us };
+      const message: TimeoutMessage = { id, watcher, descriptor, timeout_us };
       await this.host.broadcast('bdev', 'watchLate', message);
     };
     await tell(timeout_s * US_PER_SEC);

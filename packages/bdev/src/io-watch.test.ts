@@ -59,7 +59,9 @@ describe('timeouts', () => {
     bed.script.immediate = false;
     const there = bed.channelOn(1, bed.host.local[1]!.createThread('there'));
     const late: LateIo[] = [];
-    const stop = await bed.until(bed.bdevs.watchTimeouts('Test0', 3, (io) => void late.push(io)));
+    const open = () => bed.bdevs.open('Test0', { write: true, owner: { name: 'test', onEvent: () => {} } });
+    const descriptor = open();
+    await bed.until(descriptor.setTimeout(3, (io) => void late.push(io)));
     const owner = new Owner();
     bed.channel.writeBlocks(SCRATCH_REGION, 0, 7, 2, owner);
     for (let i = 0; i < 15; i++) bed.advance(SECOND / 10);
@@ -85,9 +87,52 @@ describe('timeouts', () => {
       bed.poll();
     }
     expect(owner.statuses).toEqual([SUCCESS, SUCCESS]);
-    await bed.until(stop());
+    await bed.until(descriptor.setTimeout(0));
     expect(bed.thread.timedPollers).toEqual([]);
-    await expect(bed.bdevs.watchTimeouts('Test0', 0, () => {})).rejects.toMatchObject({ code: Errno.EINVAL });
+    await expect(descriptor.setTimeout(-1)).rejects.toMatchObject({ code: Errno.EINVAL });
+    await expect(descriptor.setTimeout(0.5)).rejects.toMatchObject({ code: Errno.EINVAL });
+    await bed.until(descriptor.close());
+  });
+
+  it('are those of each descriptor, until it is closed, for the I/O that names it and what names none', async () => {
+    const bed = await TestBed.start();
+    bed.script.immediate = false;
+    const open = () => bed.bdevs.open('Test0', { write: false, owner: { name: 'test', onEvent: () => {} } });
+    const [first, second] = [open(), open()];
+    const late: [string, number][] = [];
+    const into = (name: string) => (io: LateIo) => void late.push([name, io.offset_blocks]);
+    await bed.until(first.setTimeout(2, into('first')));
+    await bed.until(second.setTimeout(4, into('second')));
+    const named = (descriptor: number): Owner => Object.assign(new Owner(), { descriptor });
+    bed.channel.readBlocks(SCRATCH_REGION, 0, 1, 1, named(first.number));
+    bed.channel.readBlocks(SCRATCH_REGION, 0, 2, 1, named(second.number));
+    bed.channel.readBlocks(SCRATCH_REGION, 0, 3, 1, new Owner());
+    const wait = async (seconds: number): Promise<[string, number][]> => {
+      for (let i = 0; i < 10 * seconds; i++) bed.advance(SECOND / 10);
+      await bed.settle();
+      return late.splice(0);
+    };
+    expect(await wait(3.5)).toEqual([
+      ['first', 1],
+      ['first', 3],
+    ]);
+    expect(await wait(2)).toEqual([
+      ['second', 2],
+      ['second', 3],
+    ]);
+    // Another limit takes the place of the one before; a descriptor that is closed hears nothing.
+    await bed.until(second.setTimeout(8, into('again')));
+    await bed.until(first.close());
+    bed.channel.readBlocks(SCRATCH_REGION, 0, 4, 1, new Owner());
+    expect(await wait(4)).toEqual([
+      ['again', 2],
+      ['again', 3],
+    ]);
+    await bed.until(second.close());
+    expect(await wait(8)).toEqual([]);
+    expect(bed.thread.timedPollers).toEqual([]);
+    bed.script.complete();
+    bed.poll();
   });
 });
 

@@ -182,7 +182,7 @@ export class BdevRegistry {
     const module = this.modules.get(module_name);
     if (module === undefined) throw new Error(`bdev module ${module_name} is not registered`);
     const description = describe(++this.ids, module_name, spec);
-    const entry = new BdevEntry(description, module);
+    const entry = new BdevEntry(description, module, this.watch);
     const keys = [description.name, ...description.aliases].map(lookupKey);
     for (const key of keys) {
       const other = this.names.get(key);
@@ -442,18 +442,6 @@ export class BdevRegistry {
   /** What the samples of a bdev's queue depth say, or null if none are taken. */
   queueDepth(name: string): QueueDepthStat | null {
     return this.watch.queueDepth(this.entry(name).description.id);
-  }
-
-  /**
-   * Reports each I/O of a bdev, on every reactor, that takes longer than so many seconds: once, and nothing else is
-   * done about it. Looks every second. What is returned ends it.
-   */
-  async watchTimeouts(
-    name: string,
-    timeout_s: number,
-    report: (late: LateIo) => void,
-  ): Promise<() => Promise<void>> {
-    return await this.watch.watch(this.entry(name).description.id, timeout_s, report);
   }
 
   /** Changes a bdev's rate limits: see {@link RateLimitControl.set}. */
