@@ -20,8 +20,8 @@ interface Builder {
   readonly file?: number;
   /** What is in that file; else zeroes. */
   readonly content?: () => Uint8Array;
-  /** Calls after that one, and the name of the bdev that is tested then. */
-  readonly more?: (name: string) => { calls: readonly BdevCall[]; bdev: string };
+  /** The bdev that is tested, where examination makes one of that which the call makes. */
+  readonly found?: (name: string) => string;
   readonly resize?: (filename: string) => Subject['resize'];
   /** It forgets what is written. */
   readonly forgets?: boolean;
@@ -136,10 +136,7 @@ export const bases: readonly Builder[] = [
     kinds: [{ block_size: 512 }],
     file: 3 * MIB,
     content: partitioned,
-    more: (name) => ({
-      calls: [{ method: 'bdev_wait_for_examine' }],
-      bdev: `${name}p1`,
-    }),
+    found: (name) => `${name}p1`,
     mixes: true,
     uring: [false, true],
   },
@@ -189,13 +186,13 @@ export function subjectsOf(builder: Builder, folder: string): Subject[] {
       const filename = join(folder, `${name}-${ring ? 'ring' : 'portable'}`);
       if (file !== undefined) writeFileSync(filename, builder.content?.() ?? Buffer.alloc(file));
       const params = { name, ...(file !== undefined && { filename }), ...kind };
-      const more = builder.more?.(name);
-      const calls = [{ method, params }, ...(more?.calls ?? [])];
+      const found = builder.found?.(name);
+      const calls = [{ method, params }];
       const subject: Subject = {
         title: `${method.replace(/^bdev_|_create$/g, '')} ${JSON.stringify(kind)}, ${ring ? 'with' : 'without'} rings`,
         kind: kindOf(calls),
         calls,
-        ...(more !== undefined && { title: `gpt on ${name}`, bdev: more.bdev }),
+        ...(found !== undefined && { title: `${found} on ${name}`, bdev: found }),
         promises: { data: !forgets, unmapped: 'zeroes', mixes },
         resize: resize?.(filename),
         uring: ring,

@@ -16,6 +16,8 @@ import type { Subject } from './subject.ts';
 const driver = new URL('../../packages/bdev-modules/test/driver.mjs', import.meta.url).href;
 const pool = { small_count: 256, small_bytes: 8192, large_count: 8, large_bytes: 132 * 1024 };
 const DEPTH = 16;
+/** How often each of two adds to a count. */
+const COUNTS = 50;
 
 const modules = await loadModules(plugins);
 const folder = mkdtempSync(join(tmpdir(), 'bdev-workers-'));
@@ -88,6 +90,29 @@ class Workers {
 
 for (const subject of subjects)
   describe(`on workers: ${subject.title}`, () => {
+    it.runIf(subject.promises.data)(
+      'locks ranges: counts that both add to with compare and write lose nothing, under load',
+      async ({ skip }) => {
+        const workers = await Workers.start(subject);
+        if (workers === null) {
+          skip('it is not to be had here');
+          return;
+        }
+        // The last blocks: the load, which only reads, goes over all.
+        const { num_blocks } = workers.bdevs.get(workers.name)!;
+        const places = [num_blocks - 1, num_blocks - 2];
+        for (const at of places)
+          expect(await workers.call(0, 'write', { at, value: 0 })).toBe(IoStatus.SUCCESS);
+        await workers.both('load', { write: false, depth: DEPTH });
+        await Promise.all(places.map((at) => workers.both('count', { at, times: COUNTS })));
+        for (const at of places) expect(await workers.call(1, 'readWord', { at })).toBe(2 * COUNTS);
+        await workers.both('stopLoad');
+        await workers.both('close');
+        await workers.bdevs.stop();
+        await workers.host.stop();
+      },
+    );
+
     it('is one device for both, is reset and removed under load, and counts it', async ({ skip }) => {
       const workers = await Workers.start(subject);
       if (workers === null) {

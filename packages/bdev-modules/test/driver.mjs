@@ -128,6 +128,41 @@ export default {
         buffers.put(buffer);
         return { status, values: [...new Set(bytes)] };
       },
+      /**
+       * Adds 1 to a block's first word, so often, with compare and write: how often somebody else was faster. The rest
+       * of the block is zeroes.
+       */
+      async count({ id, at, times }) {
+        const channel = channels.get(id);
+        const size = channel.block_size;
+        const { region } = buffers;
+        const buffer = buffers.get(2 * size);
+        const words = new DataView(buffers.bytes.buffer, buffers.bytes.byteOffset + buffer, 2 * size);
+        let late = 0;
+        for (let done = 0; done < times; ) {
+          const read = await once((owner) => channel.readBlocks(region, buffer, at, 1, owner));
+          if (read !== IoStatus.SUCCESS) throw new Error(`a read ended with ${read}`);
+          const seen = words.getUint32(0, true);
+          buffers.bytes.fill(0, buffer, buffer + 2 * size);
+          words.setUint32(0, seen, true);
+          words.setUint32(size, seen + 1, true);
+          const status = await once((owner) =>
+            channel.compareAndWriteBlocks(region, buffer, buffer + size, at, 1, owner),
+          );
+          if (status === IoStatus.SUCCESS) done++;
+          else if (status === IoStatus.MISCOMPARE) late++;
+          else throw new Error(`a compare and write ended with ${status}`);
+        }
+        buffers.put(buffer);
+        return late;
+      },
+      async readWord({ id, at }) {
+        const buffer = buffers.get(channels.get(id).block_size);
+        await once((owner) => channels.get(id).readBlocks(buffers.region, buffer, at, 1, owner));
+        const word = new DataView(buffers.bytes.buffer, buffers.bytes.byteOffset).getUint32(buffer, true);
+        buffers.put(buffer);
+        return word;
+      },
       appendAll: ({ id, zone_id, depth }) =>
         new Promise((resolve) => {
           const value = reactor.index + 1;

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { IoStatus } from '@spdk-ts/bdev';
 import { ZoneAction, ZoneState } from '@spdk-ts/zones';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -44,7 +45,7 @@ const remove = (bed: ModuleBed): Promise<boolean> =>
   bed.until(bed.rpc.call('bdev_zone_block_delete', { name: 'Z' }));
 const userOf = (bed: ModuleBed, name = 'Z', reactor = 0): ZoneUser =>
   new ZoneUser(bed.host.local[reactor]!, bed.channel(name, reactor), bed.host.allocateRegionId(), bed.poll);
-const { EMPTY, FULL, IMPLICIT_OPEN, EXPLICIT_OPEN, CLOSED } = ZoneState;
+const { EMPTY, FULL, IMPLICIT_OPEN, EXPLICIT_OPEN, CLOSED, READ_ONLY, OFFLINE } = ZoneState;
 
 describe('a zone_block bdev', () => {
   it('has the shape that SPDK gives it, and empty zones at first', async () => {
@@ -298,5 +299,46 @@ describe('over a file', () => {
         /both copies of the state of zones 0 and following on bdev M are damaged/,
       ),
     });
+  });
+
+  it('takes zones that are worn out for what the base says they are', async () => {
+    const bed = await open('disk');
+    const before = userOf(bed);
+    for (const zone of [0, 1]) expect(await before.append(zone * SIZE, [1, 2])).toEqual([0, zone * SIZE]);
+    expect(await before.flush()).toBe(0);
+    before.channel.put();
+    await stop(bed);
+    // Generation 2 of the page is in block 2: zone 0 becomes read only, zone 1 offline.
+    const bytes = readFileSync(path('disk'));
+    const page = bytes.subarray(2 * 512, 3 * 512);
+    expect(page.readUInt32LE(8)).toBe(2);
+    page[40 + 7] = 4;
+    page[48 + 7] = 5;
+    page.writeUInt32LE(0, 4);
+    page.writeUInt32LE(crc32(page), 4);
+    writeFileSync(path('disk'), bytes);
+
+    const worn = await open('disk');
+    const user = userOf(worn);
+    expect(await user.states()).toEqual([READ_ONLY, OFFLINE, EMPTY, EMPTY]);
+    expect(await user.read(0, 3)).toEqual([1, 2, 0]);
+    expect(await user.read(SIZE, 1)).toEqual([0xbb]);
+    expect(await user.read(SIZE - 1, 2)).toEqual([0xbb]);
+    expect(await user.write(2, [3])).toBe(0xba);
+    expect((await user.append(0, [3]))[0]).toBe(0xba);
+    expect((await user.append(SIZE, [3]))[0]).toBe(0xbb);
+    const { RESET, FINISH, OPEN, CLOSE } = ZoneAction;
+    for (const action of [RESET, FINISH, OPEN, CLOSE])
+      for (const zone of [0, SIZE]) expect(await user.manage(zone, action)).toBe(0xbf);
+    for (const action of [RESET, FINISH, OPEN, CLOSE]) expect(await user.manageAll(action)).toBe(0);
+    expect(await user.states()).toEqual([READ_ONLY, OFFLINE, EMPTY, EMPTY]);
+    // Only what is read only can be taken offline, and stays so.
+    expect(await user.manage(2 * SIZE, ZoneAction.OFFLINE)).toBe(0xbf);
+    expect(await user.manage(0, ZoneAction.OFFLINE)).toBe(0);
+    expect(await user.read(0, 1)).toEqual([0xbb]);
+    copyFileSync(path('disk'), path('copy'));
+    const after = userOf(await open('copy'));
+    expect(await after.states()).toEqual([OFFLINE, OFFLINE, EMPTY, EMPTY]);
+    expect(await after.append(2 * SIZE, [9])).toEqual([0, 2 * SIZE]);
   });
 });
