@@ -6,6 +6,8 @@ export const TICKS_PER_MS = 1_000_000;
 /** A monotonic clock. A tick count is an integer below 2^53. A simulator supplies its own. */
 export interface Clock {
   now(): number;
+  /** Puts now() into the first element: a tick count that is returned is an object on the heap. */
+  read(into: Float64Array): void;
 }
 
 /**
@@ -14,7 +16,12 @@ export interface Clock {
  */
 export function systemClock(epoch_ms: number = performance.timeOrigin): Clock {
   const offset_ms = performance.timeOrigin - epoch_ms;
-  return { now: () => Math.floor((performance.now() + offset_ms) * TICKS_PER_MS) };
+  return {
+    now: () => Math.floor((performance.now() + offset_ms) * TICKS_PER_MS),
+    read: (into) => {
+      into[0] = Math.floor((performance.now() + offset_ms) * TICKS_PER_MS);
+    },
+  };
 }
 
 /** A clock that stands still until it is moved: for tests and the simulator. */
@@ -23,6 +30,9 @@ export class ManualClock implements Clock {
 
   now(): number {
     return this.ticks;
+  }
+  read(into: Float64Array): void {
+    into[0] = this.ticks;
   }
   advance(ticks: number): void {
     this.ticks += ticks;

@@ -51,7 +51,6 @@ function openRing(regions: RegionTable, count: number): Uring {
 export class LocalHost implements ReactorHost {
   readonly reactors: readonly ReactorInfo[];
   readonly local: readonly Reactor[];
-  private readonly clock: Clock;
   private readonly services = new Map<string, ControlService>();
   private regionIds = FIRST_SHARED_REGION;
   private stopped = false;
@@ -80,7 +79,6 @@ export class LocalHost implements ReactorHost {
     const count = options.count ?? 1;
     const pool = options.pool ?? smallPool;
     const indices = Array.from({ length: count }, (_, index) => index);
-    this.clock = options.clock;
     const rings = indices.map((from) =>
       indices.map((to) => (from === to ? undefined : new MessageRing(MessageRing.allocate(RING_CAPACITY)))),
     );
@@ -119,7 +117,7 @@ export class LocalHost implements ReactorHost {
     let work = 0;
     for (const reactor of this.local) {
       if (reactor.ring !== null) work += reactor.ring.enter();
-      work += reactor.pollOnce(this.clock.now());
+      work += reactor.pollOnce();
     }
     return work;
   }

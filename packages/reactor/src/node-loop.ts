@@ -97,16 +97,16 @@ export class NodeLoop {
   private readonly turn = (): void => {
     if (this.stopped) return;
     const reactor = this.reactor;
-    const start = reactor.clock.now();
-    this.state[STATE_HEARTBEAT_MS] = (start / TICKS_PER_MS) & 0x7fff_ffff;
     const linger = this.ring === null || this.mode === 'interrupt' ? 0 : LINGER_TICKS;
+    let work = this.iterate();
+    const start = reactor.now;
+    this.state[STATE_HEARTBEAT_MS] = (start / TICKS_PER_MS) & 0x7fff_ffff;
     let now = start;
     let busyAt = start;
-    let work = this.iterate(now);
     let worked = work > 0;
     while ((work > 0 || now - busyAt < linger) && now - start < TURN_TICKS) {
-      now = reactor.clock.now();
-      work = this.iterate(now);
+      work = this.iterate();
+      now = reactor.now;
       if (work === 0) continue;
       busyAt = now;
       worked = true;
@@ -117,10 +117,10 @@ export class NodeLoop {
   };
 
   /** One iteration: what the ring has completed first, so that the pollers see it. */
-  private iterate(now: number): number {
-    if (this.ring === null) return this.reactor.pollOnce(now);
+  private iterate(): number {
+    if (this.ring === null) return this.reactor.pollOnce();
     const completed = this.ring.enter();
-    return completed + this.reactor.pollOnce(now) + this.ring.pending;
+    return completed + this.reactor.pollOnce() + this.ring.pending;
   }
 
   /** Goes to sleep if it is time to. False if there is a reason to poll on. */

@@ -51,8 +51,7 @@ interface Postponed {
 }
 
 /**
- * Runs logical threads in turn. It owns no clock and no loop of its own: whoever drives it calls
- * {@link pollOnce} with the time.
+ * Runs logical threads in turn. It owns no loop of its own: whoever drives it calls {@link pollOnce}.
  */
 export class Reactor {
   readonly index: number;
@@ -79,6 +78,7 @@ export class Reactor {
   private readonly parts: ReactorParts;
   private threadList: Thread[] = [];
   private readonly handlers: (MessageHandler | undefined)[] = new Array(MESSAGE_KINDS).fill(undefined);
+  private readonly time = new Float64Array(1);
   private readonly scratch = new Float64Array(MESSAGE_ARGUMENTS + 1);
   private readonly postponed: Postponed[] = [];
   /** Messages of this reactor to itself. */
@@ -141,20 +141,22 @@ export class Reactor {
     return ++this.pollerIds;
   }
 
-  /** One iteration over all threads at time `now` (ticks). Returns the work done; 0 means idle. */
-  pollOnce(now: number): number {
-    this.charge(now);
-    this.now = now;
+  /** One iteration over all threads. Returns the work done; 0 means idle. */
+  pollOnce(): number {
+    this.elapse();
     let work = this.takeMessages();
     const threads = this.threadList;
-    for (let i = 0; i < threads.length; i++) work += threads[i]!.poll(now);
+    for (let i = 0; i < threads.length; i++) work += threads[i]!.poll();
     this.lastWork = work;
     return work;
   }
 
-  /** Books the time since the last iteration on who was busy in it. */
-  private charge(now: number): void {
-    const elapsed = now - this.now;
+  /** Takes the time, and books what has passed since the last iteration on who was busy in it. */
+  private elapse(): void {
+    const { time } = this;
+    this.clock.read(time);
+    const elapsed = time[0]! - this.now;
+    this.now = time[0]!;
     if (elapsed <= 0) return;
     if (this.lastWork > 0) this.busy_ticks += elapsed;
     else this.idle_ticks += elapsed;

@@ -41,18 +41,18 @@ export class Thread {
   }
 
   /** One iteration: some messages, every active poller, the timed pollers that are due. Returns the work done. */
-  poll(now: number): number {
+  poll(): number {
     let work = this.messages.length > this.messageHead ? this.runMessages() : 0;
     const active = this.active;
     for (let i = active.length - 1; i >= 0; i--) {
       const poller = active[i]!;
       if (poller.state === 'waiting') work += this.runPoller(poller);
     }
-    while (this.timed.length > 0 && this.timed[0]!.due <= now) {
+    while (this.timed.length > 0 && this.timed[0]!.due <= this.reactor.now) {
       const poller = this.timed.shift()!;
       work += this.runPoller(poller);
       if (poller.state !== 'waiting') continue;
-      poller.due = Math.max(poller.due + poller.period_ticks, now + 1);
+      poller.due = Math.max(poller.due + poller.period_ticks, this.reactor.now + 1);
       this.insertTimed(poller);
     }
     this.lastWork = work;
