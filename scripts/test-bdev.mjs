@@ -1,6 +1,6 @@
 // Holds a bdev to what every bdev must do: `npm run test:bdev -- --bdev JSON`, or without it those of the tree.
 import { spawnSync } from 'node:child_process';
-import { parseArgs } from 'node:util';
+import { suiteArguments } from './suite-arguments.mjs';
 
 const usage = `Usage: npm run test:bdev -- [--bdev JSON]… [options] [-- vitest arguments]
 
@@ -18,47 +18,23 @@ Runs the conformance suite (test/bdev) over a bdev, or over every module of the 
   --portable        without the native addon
   -t PATTERN        only checks whose titles match`;
 
-const fail = (why) => {
-  console.error(`test-bdev: ${why}\n\n${usage}`);
-  process.exit(1);
-};
-const whole = (name, text) => {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) fail(`--${name} ${text}: give a whole number`);
-  return number;
-};
-
-let parsed;
-try {
-  parsed = parseArgs({
-    options: {
-      bdev: { type: 'string', multiple: true },
-      plugin: { type: 'string', multiple: true },
-      seed: { type: 'string' },
-      runs: { type: 'string' },
-      'no-data': { type: 'boolean' },
-      unmapped: { type: 'string' },
-      portable: { type: 'boolean' },
-      t: { type: 'string', short: 't' },
-      help: { type: 'boolean', short: 'h' },
-    },
-    allowPositionals: true,
-  });
-} catch (error) {
-  fail(error.message);
-}
-const { values, positionals } = parsed;
-if (values.help) {
-  console.log(usage);
-  process.exit(0);
-}
-const { seed, runs, portable = false, t, help: _, ...given } = values;
+const { values, positionals, fail, whole } = suiteArguments('test-bdev', usage, {
+  bdev: { type: 'string', multiple: true },
+  plugin: { type: 'string', multiple: true },
+  seed: { type: 'string' },
+  runs: { type: 'string' },
+  'no-data': { type: 'boolean' },
+  unmapped: { type: 'string' },
+  portable: { type: 'boolean' },
+  t: { type: 'string', short: 't' },
+});
+const { portable = false, t, ...given } = values;
 if (given.unmapped !== undefined && !['zeroes', 'anything'].includes(given.unmapped))
   fail(`--unmapped ${given.unmapped}: give zeroes or anything`);
 const test = {
   ...given,
-  ...(seed !== undefined && { seed: whole('seed', seed) }),
-  ...(runs !== undefined && { runs: whole('runs', runs) }),
+  seed: whole('seed'),
+  runs: whole('runs'),
 };
 const { status } = spawnSync(
   'npx',

@@ -1,6 +1,6 @@
 // Holds an NVMe/TCP target to the specifications: `npm run test:conformance -- --address ADDRESS:PORT`, or ours.
 import { spawnSync } from 'node:child_process';
-import { parseArgs } from 'node:util';
+import { suiteArguments } from './suite-arguments.mjs';
 
 const usage = `Usage: npm run test:conformance -- [options]
 
@@ -17,47 +17,23 @@ foreign target does otherwise is listed and explained; only ours fails. It write
   --rounds N               changed exchanges that the fuzzer sends (150)
   -t PATTERN               only checks whose titles match: they begin with the check's id`;
 
-const fail = (why) => {
-  console.error(`test-conformance: ${why}\n\n${usage}`);
-  process.exit(1);
-};
-const whole = (name, text) => {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) fail(`--${name} ${text}: give a whole number`);
-  return number;
-};
-
-let parsed;
-try {
-  parsed = parseArgs({
-    options: {
-      address: { type: 'string' },
-      subnqn: { type: 'string' },
-      'closed-subnqn': { type: 'string' },
-      hostnqn: { type: 'string' },
-      program: { type: 'string' },
-      json: { type: 'string' },
-      seed: { type: 'string' },
-      rounds: { type: 'string' },
-      t: { type: 'string', short: 't' },
-      help: { type: 'boolean', short: 'h' },
-    },
-    allowPositionals: true,
-  });
-} catch (error) {
-  fail(error.message);
-}
-const { values, positionals } = parsed;
-if (values.help) {
-  console.log(usage);
-  process.exit(0);
-}
-const { seed, rounds, t, help: _, ...given } = values;
+const { values, positionals, fail, whole } = suiteArguments('test-conformance', usage, {
+  address: { type: 'string' },
+  subnqn: { type: 'string' },
+  'closed-subnqn': { type: 'string' },
+  hostnqn: { type: 'string' },
+  program: { type: 'string' },
+  json: { type: 'string' },
+  seed: { type: 'string' },
+  rounds: { type: 'string' },
+  t: { type: 'string', short: 't' },
+});
+const { t, ...given } = values;
 if (given.address !== undefined && given.program !== undefined) fail('give --address or --program, not both');
 const test = {
   ...given,
-  ...(seed !== undefined && { seed: whole('seed', seed) }),
-  ...(rounds !== undefined && { rounds: whole('rounds', rounds) }),
+  seed: whole('seed'),
+  rounds: whole('rounds'),
 };
 const { status } = spawnSync(
   'npx',
