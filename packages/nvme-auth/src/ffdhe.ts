@@ -1,5 +1,12 @@
-import { createDiffieHellman } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyPairKeyObjectResult,
+} from 'node:crypto';
 import { dhchapGroup, groupLength } from './algorithms.ts';
+import { exponentOf, privateKeyInfo, publicKeyInfo, publicValueOf } from './dh-der.ts';
 
 /**
  * The groups of RFC 7919, appendix A. Node.js names only those of RFC 3526, so their primes are made by the RFC's
@@ -60,11 +67,27 @@ function padded(bytes: Uint8Array, length: number): Uint8Array {
   return out;
 }
 
-/** An ephemeral key pair. Takes milliseconds: not for a reactor's thread. */
+/** What the types of Node.js 20 leave out of generateKeyPairSync. */
+const generateDhPair = generateKeyPairSync as unknown as (
+  type: 'dh',
+  options: { prime: Buffer; generator: number },
+) => KeyPairKeyObjectResult;
+
+/**
+ * An ephemeral key pair. Takes milliseconds: not for a reactor's thread. (By key objects: the class DiffieHellman tests its
+ * prime anew each time, in newer versions of OpenSSL for minutes.)
+ */
 export function generateDhKeys(group: number): DhKeyPair {
-  const dh = createDiffieHellman(groupPrime(group), GENERATOR);
-  const publicKey = padded(dh.generateKeys(), groupLength(group));
-  return { privateKey: new Uint8Array(dh.getPrivateKey()), publicKey };
+  const pair = generateDhPair('dh', { prime: groupPrime(group), generator: GENERATOR });
+  const value = publicValueOf(pair.publicKey.export({ type: 'spki', format: 'der' }));
+  const exponent = exponentOf(pair.privateKey.export({ type: 'pkcs8', format: 'der' }));
+  return { privateKey: new Uint8Array(exponent), publicKey: padded(value, groupLength(group)) };
+}
+
+/** 2 … p - 2: of a safe prime, all else are the elements of its small subgroups (NIST SP 800-56A, 5.6.2.3.1). */
+function isInRange(value: Uint8Array, prime: Uint8Array): boolean {
+  const number = BigInt(`0x${Buffer.from(value).toString('hex') || '0'}`);
+  return number >= 2n && number <= BigInt(`0x${Buffer.from(prime).toString('hex')}`) - 2n;
 }
 
 /**
@@ -72,10 +95,16 @@ export function generateDhKeys(group: number): DhKeyPair {
  * not in the group. Takes up to a second for the largest group: not for a reactor's thread.
  */
 export function sharedDhSecret(group: number, privateKey: Uint8Array, peer: Uint8Array): Uint8Array | null {
-  const dh = createDiffieHellman(groupPrime(group), GENERATOR);
-  dh.setPrivateKey(privateKey);
+  const prime = groupPrime(group);
+  if (!isInRange(peer, prime)) return null;
   try {
-    return padded(dh.computeSecret(peer), groupLength(group));
+    const own = privateKeyInfo(prime, GENERATOR, privateKey);
+    const theirs = publicKeyInfo(prime, GENERATOR, peer);
+    const secret = diffieHellman({
+      privateKey: createPrivateKey({ key: own, format: 'der', type: 'pkcs8' }),
+      publicKey: createPublicKey({ key: theirs, format: 'der', type: 'spki' }),
+    });
+    return padded(secret, groupLength(group));
   } catch {
     return null;
   }

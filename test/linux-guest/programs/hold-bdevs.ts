@@ -53,10 +53,10 @@ function look(bench: Bench, { call, expect = {} }: Held): void {
 
 async function holdToChecks(held: Held): Promise<void> {
   const { title, call } = held;
-  const subject: Subject = { title, calls: [call], promises, uring: true };
+  const subject: Subject = { title, kind: 'blocks', calls: [call], promises, uring: true };
   const pattern = new RegExp(held.checks!);
   const bench = await Bench.start(modules, true);
-  for (const check of checks.filter((known) => pattern.test(known.title))) {
+  for (const check of checks.blocks.filter((known) => pattern.test(known.title))) {
     const start = performance.now();
     const trial = await Trial.open(bench, subject, { seed, runs: 1 });
     look(bench, held);
@@ -90,7 +90,7 @@ async function holdToZones(held: Held): Promise<void> {
   const { zone_size } = description;
   if (max_active_zones > 0) await fillActive(user, zone_size, max_active_zones);
   else {
-    await zonesAgainstModel(user, zone_capacity, 3);
+    await zonesAgainstModel(user, zone_capacity, { numRuns: 3 });
     await manageZones(user, zone_size);
     await writeAtOnce(bench, user, zone_size);
   }
