@@ -2,7 +2,8 @@
  * The host's side of DH-HMAC-CHAP, for tests: written from Base 2.0, 8.13.5, on node:crypto and Buffers alone, so that it
  * shares no mistake with the target's.
  */
-import { createDiffieHellman, createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { generateDhKeys, sharedDhSecret } from '@spdk-ts/nvme-auth';
 
 /** How the test's queue takes authentication commands: statuses and data as they come. */
 export interface AuthExchange {
@@ -128,12 +129,11 @@ export async function authenticate(
   let shared: Buffer | null = null;
   let own: Buffer = Buffer.alloc(0);
   if (group !== 0) {
-    const prime = primeOf(group);
-    if (dhvlen !== prime.length) throw new Error(`a DH value of ${dhvlen} bytes`);
-    const dh = createDiffieHellman(prime, 2);
-    const value = dh.generateKeys();
-    own = Buffer.concat([Buffer.alloc(prime.length - value.length), value]);
-    shared = dh.computeSecret(challenge.subarray(16 + hl, 16 + hl + dhvlen));
+    const length = primeOf(group).length;
+    if (dhvlen !== length) throw new Error(`a DH value of ${dhvlen} bytes`);
+    const { privateKey, publicKey } = generateDhKeys(group);
+    own = Buffer.from(publicKey);
+    shared = Buffer.from(sharedDhSecret(group, privateKey, challenge.subarray(16 + hl, 16 + hl + dhvlen))!);
   }
   const reply = Buffer.alloc(16 + 2 * hl + own.length);
   reply[0] = 1;

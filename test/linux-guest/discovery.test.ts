@@ -92,6 +92,8 @@ guestSuite('discovery and connection', {
           host $change
           wait_for 10 grep -q NVME_AEN $out/$change.event
           nvme discover -d $device -o json >$out/$change.json
+          # that retains the event: the next one comes once the page is read without
+          nvme get-log /dev/$device --log-id=0x70 --log-len=1024 >/dev/null
         done
         host controllers >$out/controllers.json
         nvme disconnect -d $device
