@@ -11,7 +11,14 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 // Lowest first. A package may import from lines above its own, and from those its own line allows.
 const layers = [
-  ['rpc-schema', 'packages/nvme-spec', 'packages/nvme-auth', 'packages/native', 'packages/log'],
+  [
+    'rpc-schema',
+    'packages/nvme-spec',
+    'packages/nvme-auth',
+    'packages/native',
+    'packages/log',
+    'packages/load',
+  ],
   ['packages/env', 'packages/dif', 'packages/zones'],
   ['packages/reactor', 'packages/rpc'],
   ['packages/sock', 'packages/bdev', 'packages/keyring'],
@@ -23,6 +30,7 @@ const layers = [
 ];
 // What only env (clock, chance) and the portable edges (node:net, node:fs) may touch.
 const dataPlane = [
+  'packages/load',
   'packages/dif',
   'packages/zones',
   'packages/reactor',

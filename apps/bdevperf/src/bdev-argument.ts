@@ -1,4 +1,4 @@
-import { formatSize, parseSize } from './size.ts';
+import { formatSize, parseSize } from '@spdk-ts/load';
 
 /**
  * A bdev that the command line asks for: `malloc:64M`, `null:1G:4096`, `file:PATH`, `file:PATH:1G:4096`,

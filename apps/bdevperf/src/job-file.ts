@@ -1,6 +1,6 @@
 import { parseCpuset } from '@spdk-ts/env';
+import { parseSize } from '@spdk-ts/load';
 import type { JobConfig } from './job-config.ts';
-import { parseSize } from './size.ts';
 import { parseWorkload, type Workload } from './workload.ts';
 
 /** What the command line says about every job: it wins over [global], a job's own section over it. */

@@ -15,9 +15,8 @@ import {
   type SharedMemory,
   TICKS_PER_US,
 } from '@spdk-ts/env';
+import { LatencyHistogram, RandomMap, Xorshift, Zipf } from '@spdk-ts/load';
 import type { Poller, Reactor, Thread } from '@spdk-ts/reactor';
-import { LatencyHistogram } from './latency-histogram.ts';
-import { RandomMap, Xorshift, Zipf } from './offsets.ts';
 import type { JobCounters, JobResult, JobSpec } from './protocol.ts';
 import { isRandom } from './workload.ts';
 

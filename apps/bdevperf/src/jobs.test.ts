@@ -9,10 +9,10 @@ import {
   registerReactorModule,
 } from '@spdk-ts/bdev';
 import { ManualClock, TICKS_PER_MS, TICKS_PER_US } from '@spdk-ts/env';
+import { LatencyHistogram } from '@spdk-ts/load';
 import { LocalHost, type ReactorPlugin } from '@spdk-ts/reactor';
 import { describe, expect, it } from 'vitest';
 import { planJobs } from './job-config.ts';
-import { LatencyHistogram } from './latency-histogram.ts';
 import type { PerfOptions, TestSettings } from './options.ts';
 import { PerfRunner, type RunOutcome } from './perf-runner.ts';
 import reactorHalf from './reactor.ts';

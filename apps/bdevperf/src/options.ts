@@ -1,7 +1,7 @@
+import { formatSize, parseSize } from '@spdk-ts/load';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type BdevArgument, parseBdevArgument } from './bdev-argument.ts';
 import type { TestParameters } from './job-config.ts';
-import { formatSize, parseSize } from './size.ts';
 import { isMixed, isRandom, parseWorkload, type Workload, workloads } from './workload.ts';
 
 export const QUEUE_DEPTH_MAX = 65_535;

@@ -1,9 +1,9 @@
 import type { BdevDescription } from '@spdk-ts/bdev';
 import { hideMetadata, supportedIoTypes } from '@spdk-ts/bdev';
+import { formatSize } from '@spdk-ts/load';
 import { type JobConfig, placeConfigs } from './job-config.ts';
 import type { PerfOptions } from './options.ts';
 import type { JobSpec } from './protocol.ts';
-import { formatSize } from './size.ts';
 import { isMixed, isRandom, neededIoTypes, verifies } from './workload.ts';
 
 /** A verify job or a random map has a bit for each place. */

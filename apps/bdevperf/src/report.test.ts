@@ -1,5 +1,5 @@
+import { LatencyHistogram } from '@spdk-ts/load';
 import { describe, expect, it } from 'vitest';
-import { LatencyHistogram } from './latency-histogram.ts';
 import type { JobCounters, JobSpec } from './protocol.ts';
 import { headerLines, jobLines, latencySummary, statsOf, totalLines, totalOf } from './report.ts';
 

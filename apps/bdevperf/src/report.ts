@@ -1,5 +1,5 @@
 import { formatCpumask } from '@spdk-ts/env';
-import { LatencyHistogram, latencyCutoffs } from './latency-histogram.ts';
+import { LatencyHistogram, latencyCutoffs } from '@spdk-ts/load';
 import type { JobCounters, JobSpec } from './protocol.ts';
 import { isMixed, verifies } from './workload.ts';
 

@@ -1,6 +1,6 @@
 import { type BdevIo, IoType } from '@spdk-ts/bdev';
+import { Bitmap } from '@spdk-ts/load';
 import type { Thread } from '@spdk-ts/reactor';
-import { Bitmap } from './bitmap.ts';
 import { Job, type JobEvents } from './job.ts';
 import { describeMismatch, fillPattern, findMismatch } from './pattern.ts';
 import type { JobSpec } from './protocol.ts';
