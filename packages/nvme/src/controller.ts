@@ -1,0 +1,438 @@
+import {
+  type AsyncEvent,
+  adminOpcode,
+  type ControllerCapabilities,
+  DISCOVERY_NQN,
+  decodeCsts,
+  decodeNumberOfQueues,
+  encodeCc,
+  encodeNumberOfQueues,
+  fid,
+  type IdentifyController,
+  pduFlag,
+  register,
+  shn,
+  shst,
+} from '@spdk-ts/nvme-spec';
+import type { Poller } from '@spdk-ts/reactor';
+import { AsyncEvents, type EventTaker } from './async-events.ts';
+import { Commands } from './commands.ts';
+import { enableController, IO_CQES, IO_SQES } from './controller-init.ts';
+import { NvmeError } from './errors.ts';
+import { EventStream } from './event-stream.ts';
+import {
+  ADMIN_CAPSULE_BYTES,
+  type ConnectParams,
+  connectQueue,
+  getProperty,
+  setProperty,
+} from './fabrics.ts';
+import { type IoQueueParams, openIoQueue, reopenIoQueue } from './io-queue.ts';
+import { activeNamespaces, describeNamespace, type NamespaceInfo } from './namespaces.ts';
+import type { NvmeTarget } from './node-identity.ts';
+import type { NvmePollGroup } from './poll-group.ts';
+import type { NvmeQpair } from './qpair.ts';
+import type { NvmeRequest } from './request.ts';
+import { type TcpAddress, TcpQpair } from './tcp/tcp-qpair.ts';
+
+export type ControllerState = 'connecting' | 'ready' | 'reconnecting' | 'failed' | 'closed';
+
+/** What happens to a controller. */
+export type ControllerEvent =
+  /** The connection is lost; it will be made again, unless 'failed' follows. */
+  | { readonly type: 'disconnected'; readonly error: NvmeError }
+  | { readonly type: 'connected' }
+  /** It has been given up. */
+  | { readonly type: 'failed'; readonly error: NvmeError }
+  | { readonly type: 'namespace-added' | 'namespace-changed' | 'namespace-removed'; readonly nsid: number }
+  | { readonly type: 'async-event'; readonly event: AsyncEvent };
+
+const RECONNECT_DELAY_MAX_MS = 60_000;
+const SHUTDOWN_POLL_MS = 10;
+const SHUTDOWN_MS_MAX = 5000;
+/** CAP.MPSMIN's unit: MDTS counts pages of 2^(12 + MPSMIN) bytes. */
+const PAGE_BYTES = 4096;
+const TRANSFER_BYTES_MAX = 2 ** 31;
+
+/** A controller over NVMe/TCP, with its admin queue on one reactor. */
+export class NvmeController implements EventTaker {
+  readonly group: NvmePollGroup;
+  readonly target: NvmeTarget;
+  readonly admin: Commands;
+  readonly events = new EventStream<ControllerEvent>();
+  readonly namespaces = new Map<number, NamespaceInfo>();
+  state: ControllerState = 'connecting';
+  cntlid = 0xffff;
+  cap!: ControllerCapabilities;
+  version = 0;
+  identify!: IdentifyController;
+  /** I/O queues that it has granted. */
+  num_io_queues = 0;
+  /** Bytes of data of one command at most. */
+  transfer_bytes = TRANSFER_BYTES_MAX;
+
+  private readonly qpair: TcpQpair;
+  private readonly address: TcpAddress;
+  private readonly aers: AsyncEvents;
+  private keepAlive: Poller | null = null;
+  private keepAliveSince = -1;
+  private readonly qids = new Set<number>();
+  /** Queues of this controller that were opened here. */
+  private readonly queues = new Map<NvmeQpair, IoQueueParams>();
+  private lost_at = 0;
+
+  /** Connects. Rejects with an {@link NvmeError} that tells which step failed, and why. */
+  static async connect(group: NvmePollGroup, target: NvmeTarget): Promise<NvmeController> {
+    const controller = new NvmeController(group, target);
+    try {
+      await controller.bringUp();
+      controller.state = 'ready';
+      return controller;
+    } catch (error) {
+      await controller.close();
+      throw error;
+    }
+  }
+
+  private constructor(group: NvmePollGroup, target: NvmeTarget) {
+    const { trid, options } = target;
+    if (options.ctrlr_loss_timeout_ms !== 0 && options.reconnect_delay_ms === 0)
+      throw new NvmeError('EINVAL', 'ctrlr_loss_timeout_ms needs a reconnect_delay_ms above 0');
+    this.group = group;
+    this.target = target;
+    this.qpair = new TcpQpair(group, options.admin_queue_size);
+    this.admin = new Commands(this.qpair);
+    this.aers = new AsyncEvents(this.admin, this);
+    const { header_digest, data_digest, connect_timeout_ms } = options;
+    this.address = {
+      traddr: trid.traddr,
+      trsvcid: Number(trid.trsvcid),
+      digests: (header_digest ? pduFlag.hdgst : 0) | (data_digest ? pduFlag.ddgst : 0),
+      timeout_ms: connect_timeout_ms,
+    };
+  }
+
+  get discovery(): boolean {
+    return this.target.trid.subnqn === DISCOVERY_NQN;
+  }
+
+  private get connectParams(): ConnectParams {
+    const { trid, options } = this.target;
+    return {
+      subnqn: trid.subnqn,
+      hostnqn: options.hostnqn,
+      hostid: Uint8Array.from(Buffer.from(options.hostid, 'hex')),
+      cntlid: this.cntlid,
+      qid: 0,
+      keep_alive_timeout_ms: options.keep_alive_timeout_ms,
+      disable_sq_flow_control: options.disable_sq_flow_control,
+    };
+  }
+
+  /** The initialization, as Base 2.0, 3.5.1 and 3.3.1 have it for Fabrics. */
+  private async bringUp(): Promise<void> {
+    const { qpair, admin, target } = this;
+    const { options } = target;
+    await qpair.open(this.address);
+    qpair.qid = 0;
+    qpair.onTimeout = (request) => this.adminTimedOut(request);
+    qpair.onClosed = (error) => this.lost(error);
+    qpair.timeout_ms = options.connect_timeout_ms;
+    qpair.capsule_bytes = ADMIN_CAPSULE_BYTES;
+    const { cntlid, authreq } = await connectQueue(admin, this.connectParams);
+    this.cntlid = cntlid;
+    if (authreq !== 0)
+      throw new NvmeError(
+        'EAUTH',
+        `${qpair.name}: the controller requires DH-HMAC-CHAP, and there is no key for it`,
+      );
+    const enabled = await enableController(this.group, admin);
+    this.cap = enabled.cap;
+    this.version = enabled.version;
+    this.identify = enabled.identify;
+    qpair.timeout_ms = options.admin_timeout_ms;
+    const { mdts, aerl } = this.identify;
+    const pages = mdts === 0 ? 0 : 2 ** Math.min(mdts, 31) * PAGE_BYTES * 2 ** this.cap.mpsmin;
+    this.transfer_bytes = pages === 0 ? TRANSFER_BYTES_MAX : Math.min(pages, TRANSFER_BYTES_MAX);
+    if (!this.discovery) await this.setUpIo();
+    await this.aers.start(this.identify.oaes, aerl, this.discovery);
+    this.startKeepAlive();
+  }
+
+  private async setUpIo(): Promise<void> {
+    const wanted = this.target.options.num_io_queues;
+    if (wanted > 0) {
+      const { dw0 } = await this.admin.succeed(
+        {
+          ...{ opcode: adminOpcode.setFeatures, cdw10: fid.numberOfQueues },
+          cdw11: encodeNumberOfQueues(wanted, wanted),
+        },
+        { what: 'Set Features (Number of Queues)' },
+      );
+      const { submission, completion } = decodeNumberOfQueues(dw0);
+      this.num_io_queues = Math.min(wanted, submission, completion);
+    }
+    await this.rescan(await activeNamespaces(this.admin), true);
+  }
+
+  /** Takes the present list of namespaces, and looks at those that are new, or at all of them. */
+  private async rescan(
+    active: readonly number[],
+    all: boolean,
+    changed: readonly number[] = [],
+  ): Promise<void> {
+    const { namespaces } = this;
+    const initial = this.state === 'connecting';
+    const tell = (
+      type: 'namespace-added' | 'namespace-changed' | 'namespace-removed',
+      nsid: number,
+    ): void => {
+      if (!initial) this.events.push({ type, nsid });
+    };
+    for (const nsid of [...namespaces.keys()]) {
+      if (active.includes(nsid)) continue;
+      namespaces.delete(nsid);
+      tell('namespace-removed', nsid);
+    }
+    for (const nsid of active) {
+      const known = namespaces.get(nsid);
+      if (known !== undefined && !all && !changed.includes(nsid)) continue;
+      const info = await describeNamespace(this.admin, nsid);
+      if (info === null) {
+        if (namespaces.delete(nsid)) tell('namespace-removed', nsid);
+        continue;
+      }
+      namespaces.set(nsid, info);
+      if (known === undefined) tell('namespace-added', nsid);
+      else if (JSON.stringify(known, bigints) !== JSON.stringify(info, bigints))
+        tell('namespace-changed', nsid);
+    }
+  }
+
+  // --- I/O queues ---
+
+  /** What an I/O queue of this controller is opened with, on any reactor: cloneable. Throws if it grants no more. */
+  ioQueueParams(): IoQueueParams {
+    const { options } = this.target;
+    const { ioccsz } = this.identify;
+    let qid = 1;
+    while (this.qids.has(qid)) qid++;
+    if (qid > this.num_io_queues)
+      throw new NvmeError(
+        'EUNSUPPORTED',
+        `${this.qpair.name}: the controller grants ${this.num_io_queues} I/O queues, and all are in use`,
+      );
+    this.qids.add(qid);
+    return {
+      address: this.address,
+      connect: { ...this.connectParams, qid },
+      entries: Math.max(2, Math.min(options.io_queue_size, this.cap.mqes + 1)),
+      capsule_bytes: Math.max(0, ioccsz * 16 - IO_SQES),
+      transfer_bytes: this.transfer_bytes,
+      timeout_ms: options.timeout_ms,
+    };
+  }
+
+  /** Gives a queue's number back: it has been closed. */
+  releaseIoQueue({ connect: { qid } }: IoQueueParams): void {
+    this.qids.delete(qid);
+  }
+
+  /**
+   * Opens an I/O queue on this controller's reactor. It is opened again whenever the controller is connected again. Rejects with an
+   * {@link NvmeError}.
+   */
+  async openIoQueue(): Promise<NvmeQpair> {
+    const params = this.ioQueueParams();
+    try {
+      const qpair = await openIoQueue(this.group, params);
+      this.queues.set(qpair, params);
+      qpair.onTimeout = (request) => this.ioTimedOut(qpair, request);
+      qpair.onClosed = (error) => this.queueLost(error);
+      return qpair;
+    } catch (error) {
+      this.releaseIoQueue(params);
+      throw error;
+    }
+  }
+
+  /** Closes an I/O queue: what is outstanding on it is aborted. */
+  closeIoQueue(qpair: NvmeQpair): void {
+    const params = this.queues.get(qpair);
+    if (params === undefined) return;
+    this.queues.delete(qpair);
+    this.releaseIoQueue(params);
+    qpair.onClosed = null;
+    qpair.close();
+  }
+
+  private queueLost(error: NvmeError): void {
+    if (this.state === 'ready') this.reset(error);
+  }
+
+  // --- timeouts ---
+
+  private adminTimedOut(request: NvmeRequest): void {
+    const opcode = (request.sqe[0]! & 0xff).toString(16).padStart(2, '0');
+    const text = `${this.qpair.name}: Admin command ${opcode}h takes longer than ${this.qpair.timeout_ms} ms`;
+    this.qpair.fail(new NvmeError('ETIMEOUT', text));
+  }
+
+  /** A command that takes too long is aborted; if it then goes on for as long again, the controller is reset. */
+  ioTimedOut(qpair: NvmeQpair, request: NvmeRequest): void {
+    const text = `${qpair.name}: command ${request.cid} takes longer than ${qpair.timeout_ms} ms`;
+    if (request.aborting) {
+      this.reset(new NvmeError('ETIMEOUT', `${text}, and is not aborted`));
+      return;
+    }
+    request.aborting = true;
+    this.group.log.warn(`${text}: aborting it`);
+    void this.abort(qpair.qid, request.cid);
+  }
+
+  /** Sends Abort (Base 2.0, 5.1). True if the command was aborted. */
+  async abort(sqid: number, cid: number): Promise<boolean> {
+    try {
+      const fields = { opcode: adminOpcode.abort, cdw10: (sqid | (cid << 16)) >>> 0 };
+      const { status, dw0 } = await this.admin.run(fields, { what: 'Abort' });
+      return status === 0 && (dw0 & 1) === 0;
+    } catch {
+      return false; // the controller is being reset
+    }
+  }
+
+  private startKeepAlive(): void {
+    const { keep_alive_timeout_ms } = this.target.options;
+    if (keep_alive_timeout_ms === 0 || this.identify.kas === 0) return;
+    this.keepAliveSince = -1;
+    this.keepAlive = this.group.thread.registerPoller(
+      'nvme_keep_alive',
+      () => this.sendKeepAlive(keep_alive_timeout_ms),
+      Math.max(1, Math.floor(keep_alive_timeout_ms / 2)) * 1000,
+    );
+  }
+
+  private sendKeepAlive(timeout_ms: number): number {
+    const { now } = this.group.reactor;
+    if (this.keepAliveSince >= 0) {
+      if (now - this.keepAliveSince > timeout_ms * 1_000_000)
+        this.qpair.fail(new NvmeError('ETIMEOUT', `${this.qpair.name}: Keep Alive is not answered`));
+      return 0;
+    }
+    this.keepAliveSince = now;
+    const answered = (): void => {
+      this.keepAliveSince = -1;
+    };
+    this.admin.run({ opcode: adminOpcode.keepAlive }, { what: 'Keep Alive' }).then(answered, answered);
+    return 1;
+  }
+
+  // --- losing and finding the controller ---
+
+  /** Drops all connections, and makes them again. */
+  reset(error = new NvmeError('ECLOSED', `${this.qpair.name}: the controller is being reset`)): void {
+    if (this.state === 'ready') this.qpair.fail(error);
+  }
+
+  /** The admin queue's connection is gone. */
+  private lost(error: NvmeError): void {
+    this.keepAlive?.unregister();
+    this.keepAlive = null;
+    this.aers.stop();
+    if (this.state !== 'ready') return;
+    for (const queue of this.queues.keys()) queue.fail(error);
+    this.lost_at = this.group.reactor.now;
+    this.events.push({ type: 'disconnected', error });
+    if (this.target.options.ctrlr_loss_timeout_ms === 0) {
+      this.giveUp(error);
+      return;
+    }
+    this.state = 'reconnecting';
+    this.group.log.warn(`${error.message}: reconnecting`);
+    void this.reconnect(error);
+  }
+
+  private giveUp(error: NvmeError): void {
+    this.state = 'failed';
+    this.events.push({ type: 'failed', error });
+    this.events.end();
+  }
+
+  private async reconnect(cause: NvmeError): Promise<void> {
+    const { ctrlr_loss_timeout_ms: patience, reconnect_delay_ms } = this.target.options;
+    let error = cause;
+    for (let delay = reconnect_delay_ms; this.state === 'reconnecting'; delay *= 2) {
+      const gone = (this.group.reactor.now - this.lost_at) / 1_000_000;
+      const left = patience < 0 ? Number.POSITIVE_INFINITY : patience - gone;
+      if (left <= 0) break;
+      await this.group.sleep(Math.min(delay, RECONNECT_DELAY_MAX_MS, left));
+      if (this.state !== 'reconnecting') return;
+      try {
+        await this.bringUp();
+        for (const [queue, params] of this.queues)
+          await reopenIoQueue(queue as TcpQpair, {
+            ...params,
+            connect: { ...this.connectParams, qid: params.connect.qid },
+          });
+        if (this.state !== 'reconnecting') return;
+        this.state = 'ready';
+        this.events.push({ type: 'connected' });
+        return;
+      } catch (failure) {
+        error = failure instanceof NvmeError ? failure : new NvmeError('ECONNECT', String(failure));
+        this.group.log.info(error.message);
+        await this.disconnect(error);
+      }
+    }
+    if (this.state === 'reconnecting') this.giveUp(error);
+  }
+
+  /** Ends all connections, and waits until they are gone. */
+  private async disconnect(error: NvmeError): Promise<void> {
+    for (const queue of [this.qpair, ...this.queues.keys()]) await (queue as TcpQpair).closeAndWait(error);
+  }
+
+  // --- events ---
+
+  async namespacesChanged(nsids: readonly number[]): Promise<void> {
+    await this.rescan(await activeNamespaces(this.admin), nsids.length === 0, nsids);
+  }
+  asyncEvent(event: AsyncEvent): void {
+    this.events.push({ type: 'async-event', event });
+  }
+  eventsFailed(error: Error): void {
+    this.group.log.info(`asynchronous events: ${error.message}`);
+  }
+
+  /** Shuts the controller down and closes its connections. What is outstanding is aborted. */
+  async close(): Promise<void> {
+    if (this.state === 'closed') return;
+    const { state } = this;
+    this.state = 'closed';
+    this.aers.stop();
+    this.keepAlive?.unregister();
+    this.keepAlive = null;
+    for (const queue of this.queues.keys()) queue.close();
+    if (state === 'ready') await this.shutDown().catch(() => {});
+    await this.disconnect(new NvmeError('ECLOSED', `${this.qpair.name} has been closed`));
+    this.queues.clear();
+    this.events.end();
+  }
+
+  private async shutDown(): Promise<void> {
+    const cc = encodeCc({
+      en: true,
+      iosqes: Math.log2(IO_SQES),
+      iocqes: Math.log2(IO_CQES),
+      shn: shn.normal,
+    });
+    await setProperty(this.admin, register.cc, cc);
+    for (let waited = 0; waited < SHUTDOWN_MS_MAX; waited += SHUTDOWN_POLL_MS) {
+      const { lo } = await getProperty(this.admin, register.csts);
+      if (decodeCsts(lo).shst === shst.complete) return;
+      await this.group.sleep(SHUTDOWN_POLL_MS);
+    }
+  }
+}
+
+const bigints = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);

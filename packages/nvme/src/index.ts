@@ -1,0 +1,26 @@
+export { AsyncEvents, getLogPage } from './async-events.ts';
+export { type CommandData, type CommandFields, Commands, type Completion } from './commands.ts';
+export { type ControllerEvent, type ControllerState, NvmeController } from './controller.ts';
+export {
+  type DiscoveryLog,
+  readDiscoveryLog,
+  recordTransportId,
+  splitDiscoveryLog,
+} from './discovery.ts';
+export { describeStatus, hostStatus, NvmeError, type NvmeErrorCode } from './errors.ts';
+export { EventStream } from './event-stream.ts';
+export { type IoQueueParams, openIoQueue, reopenIoQueue } from './io-queue.ts';
+export {
+  activeNamespaces,
+  describeNamespace,
+  identify,
+  type NamespaceInfo,
+  unmapZeroes,
+} from './namespaces.ts';
+export { defaultHostnqn, type NvmeTarget, resolveTarget } from './node-identity.ts';
+export { defaultNvmeOptions, type NvmeOptions, nvmeOptions } from './options.ts';
+export { NvmePollGroup } from './poll-group.ts';
+export { NvmeQpair, QpairState, SubmitError } from './qpair.ts';
+export { NvmeRequest, type NvmeRequestOwner, RequestState } from './request.ts';
+export { TcpQpair } from './tcp/tcp-qpair.ts';
+export { formatTransportId, makeTransportId, parseTransportId, type TransportId } from './transport-id.ts';

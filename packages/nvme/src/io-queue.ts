@@ -1,0 +1,51 @@
+import { Commands } from './commands.ts';
+import { NvmeError } from './errors.ts';
+import { type ConnectParams, connectQueue } from './fabrics.ts';
+import type { NvmePollGroup } from './poll-group.ts';
+import type { NvmeQpair } from './qpair.ts';
+import { type TcpAddress, TcpQpair } from './tcp/tcp-qpair.ts';
+
+/** What an I/O queue is opened with: cloneable, so that any reactor can. */
+export interface IoQueueParams {
+  readonly address: TcpAddress;
+  readonly connect: ConnectParams;
+  readonly entries: number;
+  readonly capsule_bytes: number;
+  readonly transfer_bytes: number;
+  readonly timeout_ms: number;
+}
+
+/** Opens an I/O queue on a group's reactor. Rejects with an {@link NvmeError}. */
+export async function openIoQueue(group: NvmePollGroup, params: IoQueueParams): Promise<NvmeQpair> {
+  const qpair = new TcpQpair(group, params.entries);
+  await reopenIoQueue(qpair, params);
+  return qpair;
+}
+
+/** Opens a queue that has been closed once more. */
+export async function reopenIoQueue(qpair: TcpQpair, params: IoQueueParams): Promise<void> {
+  const { address, connect, capsule_bytes, transfer_bytes, timeout_ms } = params;
+  const { onTimeout, onClosed } = qpair;
+  qpair.onClosed = null;
+  try {
+    await qpair.open(address);
+    qpair.timeout_ms = address.timeout_ms;
+    qpair.onTimeout = () => qpair.fail(new NvmeError('ETIMEOUT', `${qpair.name}: Connect is not answered`));
+    const { authreq } = await connectQueue(new Commands(qpair), connect);
+    if (authreq !== 0)
+      throw new NvmeError(
+        'EAUTH',
+        `${qpair.name}: the queue requires DH-HMAC-CHAP, and there is no key for it`,
+      );
+    qpair.capsule_bytes = capsule_bytes;
+    qpair.transfer_bytes = transfer_bytes;
+    qpair.timeout_ms = timeout_ms;
+    qpair.onTimeout = onTimeout;
+    qpair.onClosed = onClosed;
+  } catch (error) {
+    await qpair.closeAndWait(error as NvmeError);
+    qpair.onTimeout = onTimeout;
+    qpair.onClosed = onClosed;
+    throw error;
+  }
+}

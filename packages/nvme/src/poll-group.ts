@@ -1,0 +1,107 @@
+import { Batch, TICKS_PER_MS } from '@spdk-ts/env';
+import { Logger } from '@spdk-ts/log';
+import type { Reactor, Thread } from '@spdk-ts/reactor';
+import { createSockGroup, type SockGroup } from '@spdk-ts/sock';
+
+/** How often queue pairs and controllers look whether something takes too long. */
+const DEADLINE_PERIOD_US = 50_000;
+/** How long connections may take to end. */
+const CLOSE_MS_MAX = 2000;
+
+/** What the group polls: a queue pair. */
+export interface PolledQpair {
+  /** Gives what was laid out since the last call to its socket. */
+  pushSends(): void;
+  checkDeadlines(now: number): void;
+  close(): void;
+}
+
+const groups = new WeakMap<Reactor, NvmePollGroup>();
+
+/** Makes the sockets of a reactor. */
+export type SockGroupFactory = (reactor: Reactor) => SockGroup;
+
+/** The queue pairs of one reactor: their sockets are polled, and what they send leaves, once in each iteration. */
+export class NvmePollGroup {
+  readonly reactor: Reactor;
+  readonly thread: Thread;
+  readonly socks: SockGroup;
+  readonly batch: Batch | null;
+  readonly log = new Logger('nvme');
+  readonly qpairs = new Set<PolledQpair>();
+  /** Queue pairs with something to send: the first {@link unsentCount}. */
+  private readonly unsent: PolledQpair[] = [];
+  private unsentCount = 0;
+
+  /** The group of a reactor, made at the first call. */
+  static of(reactor: Reactor): NvmePollGroup {
+    let group = groups.get(reactor);
+    if (group === undefined) {
+      group = new NvmePollGroup(reactor);
+      groups.set(reactor, group);
+    }
+    return group;
+  }
+
+  constructor(reactor: Reactor, makeSocks: SockGroupFactory = createSockGroup) {
+    this.reactor = reactor;
+    this.thread = reactor.createThread('nvme');
+    this.socks = makeSocks(reactor);
+    this.batch = reactor.regions.batchTable === undefined ? null : new Batch(reactor.regions);
+    this.thread.registerPoller('nvme_poll', () => this.poll());
+    this.thread.registerPoller('nvme_deadlines', () => this.checkDeadlines(), DEADLINE_PERIOD_US);
+  }
+
+  private poll(): number {
+    const work = this.socks.poll();
+    const { unsent } = this;
+    for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
+    this.unsentCount = 0;
+    return work + this.socks.flush();
+  }
+
+  /** For queue pairs: there is something to send by the end of the iteration. */
+  wantSend(qpair: PolledQpair): void {
+    this.unsent[this.unsentCount++] = qpair;
+    this.reactor.wake();
+  }
+
+  private checkDeadlines(): number {
+    const { now } = this.reactor;
+    for (const qpair of this.qpairs) qpair.checkDeadlines(now);
+    return 0;
+  }
+
+  /** Resolves on the group's thread after so long. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const poller = this.thread.registerPoller(
+        'nvme_sleep',
+        () => {
+          poller.unregister();
+          resolve();
+          return 1;
+        },
+        Math.max(1, Math.round(ms * 1000)),
+      );
+    });
+  }
+
+  /** `ms` from now, ticks. */
+  deadline(ms: number): number {
+    return this.reactor.clock.now() + ms * TICKS_PER_MS;
+  }
+
+  /** Closes all connections and ends the group's thread. */
+  async destroy(): Promise<void> {
+    if (groups.get(this.reactor) === this) groups.delete(this.reactor);
+    const { thread } = this;
+    if (thread.exited) return;
+    for (const qpair of this.qpairs) qpair.close();
+    const deadline = this.deadline(CLOSE_MS_MAX);
+    while (this.qpairs.size > 0 && this.reactor.clock.now() < deadline) await this.sleep(1);
+    await this.socks.destroy();
+    for (const poller of [...thread.activePollers, ...thread.timedPollers]) poller.unregister();
+    await new Promise<void>((resolve) => thread.exit(resolve));
+  }
+}
