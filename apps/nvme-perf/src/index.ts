@@ -1,0 +1,2 @@
+/** nvme-perf is a program: it offers nothing to import. */
+export {};
