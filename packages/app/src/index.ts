@@ -1,6 +1,12 @@
 export { Application } from './application.ts';
 export { bdevPlugin, nvmfPlugin } from './builtin-plugins.ts';
 export { type Capability, capabilities } from './capabilities.ts';
+export {
+  type CreateTargetOptions,
+  createTarget,
+  type RunningTarget,
+  type TargetNamespace,
+} from './create-target.ts';
 export { loadPlugin } from './load-plugin.ts';
 export type { Notification } from './notifications.ts';
 export {

@@ -126,6 +126,10 @@ export class NvmeController implements EventTaker {
       qid: 0,
       keep_alive_timeout_ms: options.keep_alive_timeout_ms,
       disable_sq_flow_control: options.disable_sq_flow_control,
+      dhchap_key: options.dhchap_key,
+      dhchap_ctrlr_key: options.dhchap_ctrlr_key,
+      dhchap_digests: options.dhchap_digests,
+      dhchap_dhgroups: options.dhchap_dhgroups,
     };
   }
 
@@ -139,13 +143,7 @@ export class NvmeController implements EventTaker {
     qpair.onClosed = (error) => this.lost(error);
     qpair.timeout_ms = options.connect_timeout_ms;
     qpair.capsule_bytes = ADMIN_CAPSULE_BYTES;
-    const { cntlid, authreq } = await connectQueue(admin, this.connectParams);
-    this.cntlid = cntlid;
-    if (authreq !== 0)
-      throw new NvmeError(
-        'EAUTH',
-        `${qpair.name}: the controller requires DH-HMAC-CHAP, and there is no key for it`,
-      );
+    this.cntlid = await connectQueue(admin, this.connectParams);
     const enabled = await enableController(this.group, admin);
     this.cap = enabled.cap;
     this.version = enabled.version;

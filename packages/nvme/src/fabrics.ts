@@ -1,3 +1,4 @@
+import type { DhchapGroupName, DhchapHashName } from '@spdk-ts/nvme-auth/identifiers';
 import {
   CNTLID_DYNAMIC,
   connectAttribute,
@@ -19,26 +20,31 @@ export interface ConnectParams {
   readonly qid: number;
   readonly keep_alive_timeout_ms: number;
   readonly disable_sq_flow_control: boolean;
+  /** See {@link NvmeOptions}. */
+  readonly dhchap_key: string;
+  readonly dhchap_ctrlr_key: string;
+  readonly dhchap_digests: readonly DhchapHashName[];
+  readonly dhchap_dhgroups: readonly DhchapGroupName[];
 }
 
-export interface ConnectResult {
-  readonly cntlid: number;
-  /** Bits of `connectAuthreq`, shifted down. */
-  readonly authreq: number;
-}
+/** Bytes of in-capsule data that admin and Fabrics commands may bring whatever Identify says (TCP Transport 1.0, 3.3). */
+export const ADMIN_CAPSULE_BYTES = 8192;
 
 /** Bits of AUTHREQ in dword 0 of a successful Connect. */
 const AUTHREQ_SHIFT = 16;
 
-/** Sends Connect (Base 2.0, 6.3) as the first command of a queue pair. Rejects with an {@link NvmeError}. */
-export async function connectQueue(commands: Commands, params: ConnectParams): Promise<ConnectResult> {
+/**
+ * Sends Connect (Base 2.0, 6.3) as the first command of a queue pair, and authenticates it if there is a key. Resolves with the
+ * controller's CNTLID. Rejects with an {@link NvmeError}.
+ */
+export async function connectQueue(commands: Commands, params: ConnectParams): Promise<number> {
   const { qpair } = commands;
   const { subnqn, hostnqn, hostid, qid } = params;
   const data = new Uint8Array(connectData.size);
   const cntlid = qid === 0 ? CNTLID_DYNAMIC : params.cntlid;
   connectData.encode({ hostid, cntlid, subnqn, hostnqn }, data);
   qpair.qid = qid;
-  qpair.capsule_bytes = Math.max(qpair.capsule_bytes, connectData.size);
+  qpair.capsule_bytes = ADMIN_CAPSULE_BYTES;
   const cattr = params.disable_sq_flow_control ? connectAttribute.disableSqFlowControl : 0;
   const { dw0 } = await commands.succeed(
     {
@@ -54,7 +60,13 @@ export async function connectQueue(commands: Commands, params: ConnectParams): P
       'EPROTOCOL',
       `${qpair.name}: a queue of controller ${params.cntlid} was made one of ${got}`,
     );
-  return { cntlid: got, authreq: dw0 >>> AUTHREQ_SHIFT };
+  if (params.dhchap_key !== '') {
+    // Much code, which few need.
+    const { authenticate } = await import('./authenticate.ts');
+    await authenticate(commands, params);
+  } else if (dw0 >>> AUTHREQ_SHIFT !== 0)
+    throw new NvmeError('EAUTH', `${qpair.name}: the controller requires DH-HMAC-CHAP: give a dhchap_key`);
+  return got;
 }
 
 /** Property Get (Base 2.0, 6.5): low and high dword. */
@@ -78,6 +90,3 @@ export async function setProperty(commands: Commands, offset: number, value: num
     { what: `Property Set of ${offset.toString(16)}h` },
   );
 }
-
-/** Bytes of in-capsule data that admin and Fabrics commands may bring whatever Identify says (TCP Transport 1.0, 3.3). */
-export const ADMIN_CAPSULE_BYTES = 8192;

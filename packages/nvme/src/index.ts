@@ -1,5 +1,6 @@
 export { AsyncEvents, getLogPage } from './async-events.ts';
 export { type CommandData, type CommandFields, Commands, type Completion } from './commands.ts';
+export { Connection, connect, Namespace } from './connect.ts';
 export { type ControllerEvent, type ControllerState, NvmeController } from './controller.ts';
 export {
   type DiscoveryLog,

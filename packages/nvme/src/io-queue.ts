@@ -31,12 +31,7 @@ export async function reopenIoQueue(qpair: TcpQpair, params: IoQueueParams): Pro
     await qpair.open(address);
     qpair.timeout_ms = address.timeout_ms;
     qpair.onTimeout = () => qpair.fail(new NvmeError('ETIMEOUT', `${qpair.name}: Connect is not answered`));
-    const { authreq } = await connectQueue(new Commands(qpair), connect);
-    if (authreq !== 0)
-      throw new NvmeError(
-        'EAUTH',
-        `${qpair.name}: the queue requires DH-HMAC-CHAP, and there is no key for it`,
-      );
+    await connectQueue(new Commands(qpair), connect);
     qpair.capsule_bytes = capsule_bytes;
     qpair.transfer_bytes = transfer_bytes;
     qpair.timeout_ms = timeout_ms;

@@ -1,9 +1,22 @@
+import {
+  type DhchapGroupName,
+  type DhchapHashName,
+  dhchapGroup,
+  dhchapHash,
+} from '@spdk-ts/nvme-auth/identifiers';
+
 /** What a controller is connected with. Cloneable. Times in ms, sizes in entries or bytes. */
 export interface NvmeOptions {
   /** NQN of this host; empty: one made of this machine's id. */
   readonly hostnqn: string;
   /** Host identifier, 32 hexadecimal digits; empty: that of the NQN's UUID. */
   readonly hostid: string;
+  /** Keys of DH-HMAC-CHAP, `DHHC-1:…`: this host's, and the controller's where it is to prove itself. Empty: none. */
+  readonly dhchap_key: string;
+  readonly dhchap_ctrlr_key: string;
+  /** What is offered in DH-HMAC-CHAP. */
+  readonly dhchap_digests: readonly DhchapHashName[];
+  readonly dhchap_dhgroups: readonly DhchapGroupName[];
   /** I/O queues to ask for at most. */
   readonly num_io_queues: number;
   /** Entries of an I/O queue, at most what the controller takes. */
@@ -31,6 +44,10 @@ export interface NvmeOptions {
 export const defaultNvmeOptions: NvmeOptions = {
   hostnqn: '',
   hostid: '',
+  dhchap_key: '',
+  dhchap_ctrlr_key: '',
+  dhchap_digests: Object.keys(dhchapHash) as DhchapHashName[],
+  dhchap_dhgroups: Object.keys(dhchapGroup) as DhchapGroupName[],
   num_io_queues: 1024,
   io_queue_size: 256,
   admin_queue_size: 32,
@@ -67,5 +84,17 @@ export function nvmeOptions(given: Partial<NvmeOptions> = {}): NvmeOptions {
   }
   if (options.hostid !== '' && !/^[0-9a-f]{32}$/i.test(options.hostid))
     throw new Error(`hostid is '${options.hostid}': it must be 32 hexadecimal digits`);
+  checkNames('dhchap_digests', options.dhchap_digests, dhchapHash);
+  checkNames('dhchap_dhgroups', options.dhchap_dhgroups, dhchapGroup);
+  if (options.dhchap_key === '' && options.dhchap_ctrlr_key !== '')
+    throw new Error(
+      'dhchap_ctrlr_key needs a dhchap_key: a controller proves itself only to a host that does',
+    );
   return options;
+}
+
+function checkNames(name: string, given: readonly string[], known: object): void {
+  const wrong = given.find((one) => !Object.hasOwn(known, one));
+  if (wrong !== undefined || given.length === 0)
+    throw new Error(`${name} has '${wrong ?? ''}': give some of ${Object.keys(known).join(', ')}`);
 }

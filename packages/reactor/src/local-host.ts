@@ -39,9 +39,9 @@ const smallPool: BufferPoolOptions = {
 /** Small: rings live until they are collected, and count against the limit of locked memory. */
 const localRing = { entries: 256, cq_entries: 512 };
 
-function openRing(regions: RegionTable, count: number): Uring {
+function openRing(regions: RegionTable, count: number, onWake: () => void): Uring {
   if (native === null) throw new Error(`no io_uring: the addon is ${nativeUnavailable}`);
-  return new Uring(native, () => {}, { regions, lockable_bytes: lockableBytes() / count }, localRing);
+  return new Uring(native, onWake, { regions, lockable_bytes: lockableBytes() / count }, localRing);
 }
 
 /**
@@ -87,7 +87,7 @@ export class LocalHost implements ReactorHost {
       const regions = new RegionTable();
       const memory = allocateBuffers(pool);
       regions.add(index, memory);
-      const ring = options.uring ? openRing(regions, count) : null;
+      const ring = options.uring ? openRing(regions, count, () => this.local[index]!.wake()) : null;
       const serve = async (service: string, method: string, params: unknown): Promise<unknown> => {
         const fn = this.services.get(service)?.[method];
         if (fn === undefined) throw new Error(`the control thread has no ${service}.${method}`);
