@@ -25,7 +25,7 @@ const layers = [
   ['packages/file-io', 'packages/vbdev', 'packages/kv', 'packages/nvme'],
   ['packages/bdev-modules/*', 'packages/nvmf'],
   ['packages/app'],
-  ['apps/bench', 'apps/rpc', 'apps/bdevperf', 'apps/nvme-perf'],
+  ['apps/bench', 'apps/rpc', 'apps/bdevperf', 'apps/nvme-perf', 'apps/nvme'],
   ['apps/spdk-ts'],
 ];
 // What only env (clock, chance) and the portable edges (node:net, node:fs) may touch.

@@ -1,0 +1,73 @@
+import { type Connection, connect, type NvmeOptions } from '@spdk-ts/nvme';
+import { type Command, InvalidArgumentError } from 'commander';
+
+/** Values of the options that every verb has. */
+export interface CommonValues {
+  readonly hostnqn?: string;
+  readonly hostid?: string;
+  readonly dhchapSecret?: string;
+  readonly dhchapCtrlSecret?: string;
+  readonly hdrDigest?: boolean;
+  readonly dataDigest?: boolean;
+  readonly timeout: number;
+  readonly outputFormat: 'normal' | 'json';
+}
+
+/** A number, decimal or `0x…`, up to `max`. */
+export const number =
+  (max = 0xffff_ffff) =>
+  (text: string): number => {
+    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(value) || value > max)
+      throw new InvalidArgumentError(`give a number up to ${max}, decimal or 0x….`);
+    return value;
+  };
+
+function format(text: string): string {
+  if (text !== 'normal' && text !== 'json') throw new InvalidArgumentError('normal and json are had.');
+  return text;
+}
+
+/** Gives a verb its transport id and the options that all have. */
+export function common(command: Command): Command {
+  return command
+    .argument('<transport-id>', 'where: "trtype:TCP traddr:192.0.2.1 trsvcid:4420 subnqn:nqn.…"')
+    .option('-o, --output-format <format>', 'normal or json', format, 'normal')
+    .option('--hostnqn <nqn>', 'name of this host')
+    .option('--hostid <uuid>', 'its identifier')
+    .option('--dhchap-secret <key>', 'key of DH-HMAC-CHAP: DHHC-1:…')
+    .option('--dhchap-ctrl-secret <key>', 'key that the controller is to prove that it has')
+    .option('--hdr-digest', 'ask for header digests')
+    .option('--data-digest', 'ask for data digests')
+    .option('--timeout <ms>', 'how long a command may take', number(), 30_000);
+}
+
+function nvmeOptions(values: CommonValues): Partial<NvmeOptions> {
+  const { hostnqn, hostid, dhchapSecret, dhchapCtrlSecret, timeout } = values;
+  return {
+    ...{ num_io_queues: 1, io_queue_size: 128, admin_timeout_ms: timeout, timeout_ms: timeout },
+    ...{ header_digest: values.hdrDigest === true, data_digest: values.dataDigest === true },
+    ...(hostnqn !== undefined && { hostnqn }),
+    ...(hostid !== undefined && { hostid: hostid.replaceAll('-', '') }),
+    ...(dhchapSecret !== undefined && { dhchap_key: dhchapSecret }),
+    ...(dhchapCtrlSecret !== undefined && { dhchap_ctrlr_key: dhchapCtrlSecret }),
+  };
+}
+
+/** Connects, calls `use`, and closes again. */
+export async function withConnection<T>(
+  transportId: string,
+  values: CommonValues,
+  use: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  if (transportId.startsWith('/dev/'))
+    throw new Error(
+      `${transportId}: local devices are not opened here; nvme-cli does that. Give a transport id`,
+    );
+  const connection = await connect(transportId, nvmeOptions(values));
+  try {
+    return await use(connection);
+  } finally {
+    await connection.close();
+  }
+}
