@@ -103,7 +103,7 @@ class PerfReactor implements LaneEvents {
   async stop(): Promise<void> {
     for (const lane of this.lanes.splice(0)) lane.close();
     await Promise.all(this.controllers.map((controller) => controller.close()));
-    await NvmePollGroup.of(this.reactor).destroy();
+    await NvmePollGroup.find(this.reactor)?.destroy();
   }
 }
 

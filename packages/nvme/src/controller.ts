@@ -1,3 +1,4 @@
+import { TICKS_PER_MS } from '@spdk-ts/env';
 import {
   type AsyncEvent,
   adminOpcode,
@@ -80,6 +81,7 @@ export class NvmeController implements EventTaker {
   /** Queues of this controller that were opened here. */
   private readonly queues = new Map<NvmeQpair, IoQueueParams>();
   private lost_at = 0;
+  private resetting = false;
 
   /** Connects. Rejects with an {@link NvmeError} that tells which step failed, and why. */
   static async connect(group: NvmePollGroup, target: NvmeTarget): Promise<NvmeController> {
@@ -246,7 +248,7 @@ export class NvmeController implements EventTaker {
       const qpair = await openIoQueue(this.group, params);
       this.queues.set(qpair, params);
       qpair.onTimeout = (request) => this.ioTimedOut(qpair, request);
-      qpair.onClosed = (error) => this.queueLost(error);
+      qpair.onClosed = (error) => this.fail(error);
       return qpair;
     } catch (error) {
       this.releaseIoQueue(params);
@@ -264,8 +266,9 @@ export class NvmeController implements EventTaker {
     qpair.close();
   }
 
-  private queueLost(error: NvmeError): void {
-    if (this.state === 'ready') this.reset(error);
+  /** One of its queues, here or on another reactor, has lost its connection: so has the controller. */
+  fail(error: NvmeError): void {
+    if (this.state === 'ready') this.qpair.fail(error);
   }
 
   // --- timeouts ---
@@ -313,7 +316,7 @@ export class NvmeController implements EventTaker {
   private sendKeepAlive(timeout_ms: number): number {
     const { now } = this.group.reactor;
     if (this.keepAliveSince >= 0) {
-      if (now - this.keepAliveSince > timeout_ms * 1_000_000)
+      if (now - this.keepAliveSince > timeout_ms * TICKS_PER_MS)
         this.qpair.fail(new NvmeError('ETIMEOUT', `${this.qpair.name}: Keep Alive is not answered`));
       return 0;
     }
@@ -327,9 +330,11 @@ export class NvmeController implements EventTaker {
 
   // --- losing and finding the controller ---
 
-  /** Drops all connections, and makes them again. */
+  /** Drops all connections, and makes them again: at least once, whatever ctrlr_loss_timeout_ms says. */
   reset(error = new NvmeError('ECLOSED', `${this.qpair.name}: the controller is being reset`)): void {
-    if (this.state === 'ready') this.qpair.fail(error);
+    if (this.state !== 'ready') return;
+    this.resetting = true;
+    this.qpair.fail(error);
   }
 
   /** The admin queue's connection is gone. */
@@ -341,13 +346,15 @@ export class NvmeController implements EventTaker {
     for (const queue of this.queues.keys()) queue.fail(error);
     this.lost_at = this.group.reactor.now;
     this.events.push({ type: 'disconnected', error });
-    if (this.target.options.ctrlr_loss_timeout_ms === 0) {
+    const { resetting } = this;
+    this.resetting = false;
+    if (this.target.options.ctrlr_loss_timeout_ms === 0 && !resetting) {
       this.giveUp(error);
       return;
     }
     this.state = 'reconnecting';
     this.group.log.warn(`${error.message}: reconnecting`);
-    void this.reconnect(error);
+    void this.reconnect(error, resetting);
   }
 
   private giveUp(error: NvmeError): void {
@@ -356,14 +363,16 @@ export class NvmeController implements EventTaker {
     this.events.end();
   }
 
-  private async reconnect(cause: NvmeError): Promise<void> {
+  private async reconnect(cause: NvmeError, at_once: boolean): Promise<void> {
     const { ctrlr_loss_timeout_ms: patience, reconnect_delay_ms } = this.target.options;
     let error = cause;
-    for (let delay = reconnect_delay_ms; this.state === 'reconnecting'; delay *= 2) {
-      const gone = (this.group.reactor.now - this.lost_at) / 1_000_000;
+    let delay = at_once ? 0 : reconnect_delay_ms;
+    for (let attempts = 0; this.state === 'reconnecting'; attempts++) {
+      const gone = (this.group.reactor.now - this.lost_at) / TICKS_PER_MS;
       const left = patience < 0 ? Number.POSITIVE_INFINITY : patience - gone;
-      if (left <= 0) break;
-      await this.group.sleep(Math.min(delay, RECONNECT_DELAY_MAX_MS, left));
+      if (left <= 0 && (attempts > 0 || !at_once)) break;
+      await this.group.sleep(Math.min(delay, RECONNECT_DELAY_MAX_MS, Math.max(0, left)));
+      delay = Math.max(2 * delay, reconnect_delay_ms);
       if (this.state !== 'reconnecting') return;
       try {
         await this.bringUp();

@@ -43,6 +43,11 @@ export class NvmePollGroup {
     return group;
   }
 
+  /** The group of a reactor, if there is one. */
+  static find(reactor: Reactor): NvmePollGroup | undefined {
+    return groups.get(reactor);
+  }
+
   constructor(reactor: Reactor, makeSocks: SockGroupFactory = createSockGroup) {
     this.reactor = reactor;
     this.thread = reactor.createThread('nvme');

@@ -1,0 +1,35 @@
+import type { BdevControlPlugin, BdevPluginContext } from '@spdk-ts/bdev';
+import { MODULE, NvmeControllers } from './controllers-control.ts';
+import { methods } from './schema.ts';
+
+const plugin: BdevControlPlugin = {
+  name: MODULE,
+  methods,
+  reactorEntry: new URL('./reactor.js', import.meta.url).href,
+  setup({ host, bdevs, rpc }: BdevPluginContext) {
+    const controllers = new NvmeControllers(host, bdevs);
+    bdevs.registerModule({
+      name: MODULE,
+      destroy: () => {},
+      config: (description) => controllers.config(description),
+      pending: () => controllers.pending(),
+      options: () => [controllers.optionsCall()],
+      info: (description) => controllers.info(description),
+    });
+    rpc.register('bdev_nvme_set_options', (params) => {
+      controllers.setOptions(params);
+      return true;
+    });
+    rpc.register('bdev_nvme_attach_controller', (params) => controllers.attach(params));
+    rpc.register('bdev_nvme_detach_controller', async ({ name }) => {
+      await controllers.detach(name);
+      return true;
+    });
+    rpc.register('bdev_nvme_get_controllers', ({ name }) => controllers.list(name));
+    rpc.register('bdev_nvme_reset_controller', async ({ name }) => {
+      await controllers.reset(name);
+      return true;
+    });
+  },
+};
+export default plugin;
