@@ -12,6 +12,7 @@ import {
 import { cns, crc32c, DISCOVERY_NQN, nvmOpcode } from '@spdk-ts/nvme-spec';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { HostBed, implementations } from '../nvme-host/host-bed.ts';
+import { fill, sweep } from '../nvme-host/sweep.ts';
 import { DISK_BYTES, NQN, TcpTarget } from './nvmf-tcp-target.ts';
 
 const SEED = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
@@ -27,36 +28,6 @@ afterEach(async () => {
   await bed.stop();
   expect(bed.reactor.buffers.used).toBe(0);
 });
-
-function fill(random: Random, offset: number, length: number): number {
-  const view = new DataView(bed.memory.buffer, bed.memory.byteOffset + offset, length);
-  for (let at = 0; at < length; at += 4) view.setUint32(at, random.below(2 ** 32), true);
-  return crc32c(bed.memory, offset, offset + length);
-}
-
-/** Writes and reads back, each size once: `depth` at a time, on places of their own. */
-async function sweep(
-  qpair: NvmeQpair,
-  sizes: readonly number[],
-  depth: number,
-  random: Random,
-): Promise<void> {
-  const most = Math.max(...sizes);
-  const waiting = [...sizes];
-  const lane = async (index: number): Promise<void> => {
-    const from = bed.place(most);
-    const to = bed.place(most);
-    const lba = (index * most) / BLOCK;
-    for (let length = waiting.pop(); length !== undefined; length = waiting.pop()) {
-      const wanted = fill(random, from, length);
-      expect(await bed.write(qpair, lba, from, length), `write of ${length} bytes`).toBe(0);
-      bed.memory.fill(0, to, to + length);
-      expect(await bed.read(qpair, lba, to, length), `read of ${length} bytes`).toBe(0);
-      expect(crc32c(bed.memory, to, to + length), `${length} bytes (seed ${SEED})`).toBe(wanted);
-    }
-  };
-  await Promise.all(Array.from({ length: depth }, (_, index) => lane(index)));
-}
 
 const ways: readonly (readonly [name: string, options: Partial<NvmeOptions>])[] = [
   ['as they are', {}],
@@ -78,7 +49,7 @@ describe.each(implementations)('over %s sockets', (implementation) => {
     const sizes = Array.from({ length: 128 }, (_, i) => (i + 1) * BLOCK);
     for (let i = 0; i < 64; i++) sizes.push((1 + random.below(2048)) * BLOCK);
     sizes.push(128 * 1024 - BLOCK, 128 * 1024, 128 * 1024 + BLOCK, 1024 * 1024);
-    await sweep(qpair, sizes, 16, random);
+    await sweep(bed, qpair, sizes, 16, random);
     await controller.close();
   });
 });
@@ -92,7 +63,7 @@ it('four queues with more commands than each takes', async () => {
   for (let i = 0; i < 4; i++) {
     const qpair = await controller.openIoQueue();
     const base = 50_000 + i * 400;
-    fill(random, from, BLOCK);
+    fill(bed, random, from, BLOCK);
     const written = await Promise.all(
       Array.from({ length: 300 }, (_, lba) => bed.write(qpair, base + lba, from, BLOCK)),
     );
@@ -218,7 +189,7 @@ class Load {
     const to = bed.place(length);
     const lba = 20_000 + lane * 16;
     while (!this.stopping) {
-      const crc = fill(random, from, length);
+      const crc = fill(bed, random, from, length);
       const written = await bed.write(qpair, lba, from, length).catch(() => hostStatus.NO_PATH);
       // One that was aborted may have been carried out, or not.
       if (written === 0) this.possible[lane]!.clear();
