@@ -1,4 +1,5 @@
 // Two Linux machines at one target, at once: each with a namespace of its own, and both at one that they reserve.
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { expectVerified, fioReport } from './fio.ts';
 import { Guest } from './guest.ts';
@@ -13,22 +14,29 @@ const hosts = [1, 2].map((digit) => {
   return { hostid, hostnqn: `nqn.2014-08.org.nvmexpress:uuid:${hostid}`, own: SHARED + digit };
 });
 
+const MEETS_MS = 120_000;
+
 /** Lets go who comes, once so many have come. */
 class Meeting {
   private here: (() => void)[] = [];
-  readonly come = (): Promise<void> =>
-    new Promise((resolve) => {
+  readonly come = async (): Promise<void> => {
+    const late = new AbortController();
+    const all = new Promise<void>((resolve) => {
       this.here.push(resolve);
       if (this.here.length < hosts.length) return;
       for (const go of this.here) go();
       this.here = [];
     });
+    const missed = setTimeout(MEETS_MS, true, { signal: late.signal }).catch(() => false);
+    if ((await Promise.race([all, missed])) === true) throw new Error('the other did not come');
+    late.abort();
+  };
 }
 
 const useOwn = `
   modprobe nvme-tcp
   wait_for 5 test -e /dev/nvme-fabrics
-  attach $nqn --hostnqn=$hostnqn --hostid=$hostid
+  attach $nqn --hostnqn=$hostnqn --hostid=$hostid -k 60
   wait_for 10 has_block_device $nqn $own
   lacks_block_device $nqn $other
   host meet
@@ -39,6 +47,7 @@ const useOwn = `
 /** The first host reserves, the second one is kept from writing, and then takes the reservation away. */
 const shareOne = [
   `
+  wait_for 10 has_block_device $nqn
   d=$(block_device $nqn)
   nvme resv-register $d -n 1 --nrkey=0x1111 --rrega=0
   nvme resv-acquire $d -n 1 --crkey=0x1111 --rtype=1 --racqa=0
@@ -53,6 +62,7 @@ const shareOne = [
   host meet
   leave`,
   `
+  wait_for 10 has_block_device $nqn
   d=$(block_device $nqn)
   host meet
   ! dd if=/dev/zero of=$d bs=4096 count=1 oflag=direct status=none 2>$out/refused || complain 'it was written'
@@ -107,11 +117,15 @@ const bothDid = async (check: number): Promise<void> => {
   onTestFailed(() =>
     console.error(`--- target (${target.running ? 'running' : 'ended'}):\n${target.output}---`),
   );
-  for (const guest of guests) {
-    const { status, output, hostErrors } = await guest.result(check);
-    expect(hostErrors).toEqual([]);
-    expect(status, output).toBe(0);
-  }
+  const results = await Promise.all(guests.map((guest) => guest.result(check)));
+  const said = results
+    .map(({ status, output }) => `(exit status ${status})\n${output}`)
+    .join('\n--- the other ---\n');
+  expect(
+    results.map(({ status }) => status),
+    said,
+  ).toEqual([0, 0]);
+  expect(results.flatMap(({ hostErrors }) => hostErrors)).toEqual([]);
 };
 
 it('each sees what it may see, and verifies what it writes there while the other does', async () => {
