@@ -48,6 +48,8 @@ export class TcpTransport implements NvmfTransport, HubMember {
   private readonly unsent: TcpQpair[] = [];
   private unsentCount = 0;
   private complaints = 0;
+  /** The same of handshakes that were refused: neither hides the other. */
+  private refusals = 0;
   private destroyed = false;
 
   constructor(
@@ -137,10 +139,16 @@ export class TcpTransport implements NvmfTransport, HubMember {
     if (this.complaints++ < COMPLAINTS_MAX) this.log.warn(text);
   }
 
+  private complainOfRefusal(text: string): void {
+    if (this.refusals++ < COMPLAINTS_MAX) this.log.warn(text);
+  }
+
   private checkDeadlines(): number {
-    if (this.complaints > COMPLAINTS_MAX)
-      this.log.warn(`${this.complaints - COMPLAINTS_MAX} more complaints about hosts are not shown`);
+    const hidden =
+      Math.max(0, this.complaints - COMPLAINTS_MAX) + Math.max(0, this.refusals - COMPLAINTS_MAX);
+    if (hidden > 0) this.log.warn(`${hidden} more complaints about hosts are not shown`);
     this.complaints = 0;
+    this.refusals = 0;
     const now = this.reactor.now;
     let work = 0;
     for (const qpair of this.qpairs) {
@@ -194,7 +202,7 @@ export class TcpTransport implements NvmfTransport, HubMember {
         this.serve(address, from, listener.id, attach, identity);
       },
       refused: (reason) => {
-        this.complain(`${address.traddr}:${address.trsvcid}: TLS connection refused: ${reason}`);
+        this.complainOfRefusal(`${address.traddr}:${address.trsvcid}: TLS connection refused: ${reason}`);
         this.connectionEnded(from, listener.id);
       },
     };
