@@ -420,7 +420,9 @@ export class NvmeController implements EventTaker {
     this.keepAlive?.unregister();
     this.keepAlive = null;
     for (const queue of this.queues.keys()) queue.close();
-    if (state === 'ready') await this.shutDown().catch(() => {});
+    // A controller that does not answer, or not in time, is left as it is.
+    if (state === 'ready')
+      await Promise.race([this.shutDown().catch(() => {}), this.group.sleep(SHUTDOWN_MS_MAX)]);
     await this.disconnect(new NvmeError('ECLOSED', `${this.qpair.name} has been closed`));
     this.queues.clear();
     this.events.end();
