@@ -101,10 +101,12 @@ detach() {
 bytes() { blockdev --getsize64 "$1"; }
 
 # fio_to NAME DEVICE-OR-FILE option...: fio whose report the host finds in $out/NAME.json.
+# Linux' host sends commands without MSG_NOSIGNAL from whoever submits them: the signal of a connection that is
+# gone kills that process, unless it ignores it. The command itself is only requeued.
 fio_to() {
   local name=$1 on=$2
   shift 2
-  fio --name="$name" --filename="$on" --ioengine=libaio --direct=1 --randrepeat=1 --verify_fatal=1 \
+  env --ignore-signal=PIPE fio --name="$name" --filename="$on" --ioengine=libaio --direct=1 --randrepeat=1 --verify_fatal=1 \
     --output-format=json --output="$out/$name.json" "$@" || {
     grep '^[^ {}]' "$out/$name.json"   # what it said, without the report
     return 1
