@@ -16,6 +16,8 @@ export const FIRST_SHARED_REGION = 1024;
 const PAGE_BYTES = 4096;
 /** Upper bound of ids: a limit on what a process registers at once. */
 export const MAX_REGIONS = 65_536;
+/** Ids from here on belong to one thread each. */
+const FIRST_LOCAL_REGION = 32_768;
 
 /** One thread's view of the registered regions. Nothing registered is collected or moved. */
 export class RegionTable {
@@ -29,8 +31,9 @@ export class RegionTable {
   private static readonly empty = new Uint8Array(0);
   /** The same regions as the addon knows them, for {@link Batch}; undefined without the addon. */
   readonly batchTable: unknown = native?.batchTable();
-  /** The lowest id that {@link addLocal} has given away. */
+  /** The lowest id that {@link addLocal} has given away, and those that came back, oldest first. */
   private localIds = MAX_REGIONS;
+  private readonly returnedIds: number[] = [];
 
   /** Registers a region. Throws RangeError if the id is taken or out of bounds. */
   add(id: number, bytes: Uint8Array, address = native?.addressOf(bytes) ?? 0): Region {
@@ -49,13 +52,17 @@ export class RegionTable {
     return region;
   }
 
-  /** Registers memory that only this thread knows: ids from the upper end, which are not used again. */
+  /** Registers memory that only this thread knows: ids from the upper half, used again as late as possible. */
   addLocal(bytes: Uint8Array): Region {
-    return this.add(--this.localIds, bytes);
+    if (this.localIds > FIRST_LOCAL_REGION) return this.add(--this.localIds, bytes);
+    const id = this.returnedIds.shift();
+    if (id === undefined) throw new RangeError('too many regions of memory are in use on this thread');
+    return this.add(id, bytes);
   }
 
   remove(id: number): void {
     for (const listener of this.removal) listener(id);
+    if (id >= FIRST_LOCAL_REGION && this.regions[id] !== undefined) this.returnedIds.push(id);
     this.regions[id] = undefined;
     this.changing.delete(id);
     native?.batchRegion(this.batchTable, id, null);

@@ -109,14 +109,17 @@ export interface Native {
   memoryFile(name: string, bytes: number): number;
   /** From now on nobody can change the size of a memory file. */
   sealSize(fd: number): void;
-  /** True if nobody can make the memory behind a descriptor shorter. */
-  sizeIsSealed(fd: number): boolean;
   /**
-   * Memory of a file or memory file, shared with all who map it, as an ArrayBuffer: unmapped when that is collected.
-   * The offset is a multiple of the page size, and the range lies inside the file, 4 GiB at most. Touching it after
-   * somebody made the file shorter ends the process: for descriptors of others, see {@link sizeIsSealed}.
+   * Memory of a file or memory file as an ArrayBuffer: unmapped when that is collected, or by {@link unmapBuffer}. The
+   * offset is a multiple of the page size, and the range lies inside the file, 4 GiB at most. `shared` is 1 for memory
+   * that all see who map it, 0 where what is written stays here (enough for a descriptor that can only be read). If
+   * somebody makes the file shorter, what is gone reads as zeroes, and {@link mapLost} tells.
    */
-  mapDescriptor(fd: number, offset: number, length: number): ArrayBuffer;
+  mapDescriptor(fd: number, offset: number, length: number, shared: number): ArrayBuffer;
+  /** Takes the memory from an ArrayBuffer of {@link mapDescriptor}: its views are empty from now on. */
+  unmapBuffer(buffer: ArrayBuffer): void;
+  /** True if memory of {@link mapDescriptor} was touched after its file had been made shorter. */
+  mapLost(buffer: ArrayBuffer): boolean;
 
   /** The NSID of an NVMe namespace's device, or a negative errno: ENOTTY for what is none. */
   nvmeNamespace(fd: number): number;

@@ -32,6 +32,14 @@ export class Pool {
     this.pick = pick;
   }
 
+  /** The descriptor of new memory of a page, which is the caller's to close. */
+  memoryFile(): number {
+    return this.native.memoryFile('mapped', 4096);
+  }
+  map(fd: number): ArrayBuffer {
+    return this.native.mapDescriptor(fd, 0, 4096, 1);
+  }
+
   of<T>(values: Iterable<T>): T {
     const all = [...values];
     return all[this.pick(all.length)]!;
@@ -166,6 +174,17 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     right: () => pool.of(pool.contexts),
     refuses: (value) => !pool.everyContext.has(value as object),
   };
+  const everyMapping = new WeakSet<object>();
+  const mapped: Parameter = {
+    right: () => {
+      const file = pool.memoryFile();
+      const buffer = pool.map(file);
+      closeSync(file);
+      everyMapping.add(buffer);
+      return buffer;
+    },
+    refuses: (value) => !everyMapping.has(value as object) || isDetached(value as ArrayBuffer),
+  };
   const callback: Parameter = { right: () => () => {}, refuses: (value) => typeof value !== 'function' };
   const operations: Parameter = {
     right: () =>
@@ -205,8 +224,9 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     addressOf: [bytes],
     memoryFile: [text(64, 'name'), integer(1, 2 ** 46, () => 1 + pick(100_000))],
     sealSize: [fd],
-    sizeIsSealed: [fd],
-    mapDescriptor: [fd, offset, length],
+    mapDescriptor: [fd, offset, length, integer(0, 1, () => pick(2))],
+    unmapBuffer: [mapped],
+    mapLost: [mapped],
     nvmeNamespace: [fd],
     nvmeIdentify: [
       fd,
