@@ -10,6 +10,9 @@ export interface Clock {
   read(into: Float64Array): void;
 }
 
+/** The global is an accessor that is written in JavaScript: looked up once, not with every reading. */
+const { performance } = globalThis;
+
 /**
  * The machine's monotonic clock, counted from `epoch_ms` (Unix milliseconds, as performance.timeOrigin), so that
  * every thread of a process that is given the same epoch reads the same ticks.

@@ -32,6 +32,8 @@ export class NvmePollGroup {
   /** Queue pairs with something to send: the first {@link unsentCount}. */
   private readonly unsent: PolledQpair[] = [];
   private unsentCount = 0;
+  /** Queue pairs that had something to send in the last iteration in which any had. */
+  busyQpairs = 0;
 
   /** The group of a reactor, made at the first call. */
   static of(reactor: Reactor): NvmePollGroup {
@@ -60,8 +62,11 @@ export class NvmePollGroup {
   private poll(): number {
     const work = this.socks.poll();
     const { unsent } = this;
-    for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
-    this.unsentCount = 0;
+    if (this.unsentCount > 0) {
+      for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
+      this.busyQpairs = this.unsentCount;
+      this.unsentCount = 0;
+    }
     return work + this.socks.flush();
   }
 

@@ -23,6 +23,14 @@ export const SubmitError = {
 } as const;
 
 const NO_LIMIT = 2 ** 32;
+/** What a completion takes, and the header of data (TCP Transport 1.0, 3.6.2). */
+const HEADER_BYTES = 24;
+
+function answerBytes(request: NvmeRequest): number {
+  return request.transfer === dataTransfer.controllerToHost
+    ? request.length + 2 * HEADER_BYTES
+    : HEADER_BYTES;
+}
 
 /**
  * A submission and a completion queue, whatever the transport. It lives on one reactor and is used there. Requests beyond its
@@ -51,6 +59,8 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
   /** Commands that have been submitted, pieces counted singly, and those that had to wait. */
   submitted = 0;
   waited = 0;
+  /** Bytes that the controller is about to send for what is outstanding, roughly. */
+  protected due = 0;
 
   private readonly slots: (NvmeRequest | null)[] = [];
   private readonly free: Int32Array;
@@ -127,6 +137,7 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
     this.slots[slot] = request;
     this.startedAt[slot] = this.group.reactor.now;
     this.submitted++;
+    this.due += answerBytes(request);
     request.cid = slot | (use << this.slotBits);
     request.state = RequestState.OUTSTANDING;
     request.received = 0;
@@ -149,6 +160,7 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
   protected release(request: NvmeRequest): void {
     const slot = request.cid & this.slotMask;
     this.slots[slot] = null;
+    this.due -= answerBytes(request);
     this.free[this.freeTop++] = slot;
   }
 

@@ -42,6 +42,9 @@ const DIGEST_WRONG = status(statusType.generic, genericStatus.transientTransport
 /** R2Ts of one command at once. */
 const MAXR2T = 1;
 
+/** Less than this is never received at once, bytes. */
+const RECEIVE_BYTES_MIN = 256;
+
 /** Where a queue pair connects to, and what it asks for there. */
 export interface TcpAddress {
   /** Numeric. */
@@ -106,9 +109,13 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
     sock.sendBytes(bytes, 0, pduHeaderLength.icReq);
   }
 
-  sockReadable(): void {
-    this.receiver?.receive();
+  sockReadable(sock: Sock): void {
+    const { receiver } = this;
+    if (receiver === null) return;
+    receiver.receive();
     this.tellDone();
+    // A lone queue takes half of what is due at once: while it deals with that, the controller is busy with the other half.
+    receiver.limit(this.group.busyQpairs > 1 ? sock.rx.length : Math.max(RECEIVE_BYTES_MIN, this.due >> 1));
   }
 
   sockSent(sock: Sock): void {

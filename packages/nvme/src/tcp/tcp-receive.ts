@@ -115,8 +115,12 @@ export class PduReceiver {
       }
     }
     this.giveBack();
-    this.sock.rxLimit = this.sparing ? Math.max(SPARING_BYTES, this.needed) : this.sock.rx.length;
     this.running = false;
+  }
+
+  /** Says how much may be received at once, bytes, where no large data are on their way. */
+  limit(bytes: number): void {
+    this.sock.rxLimit = Math.max(this.sparing ? SPARING_BYTES : bytes, this.needed);
   }
 
   /** Copies are made before what they are made of is given back. */
