@@ -32,6 +32,8 @@ const ACCEPT_MULTISHOT = 1;
 const CQE_MORE = 2;
 const CANCEL_FD_ALL = (1 << 0) | (1 << 1);
 const ECANCELED = -125;
+/** Of several connections, each receives once in so many iterations (a power of two), less one. */
+const TURNS_MASK = 8 - 1;
 /** Connections whose memory is allocated at once. */
 const SLAB_CONNECTIONS = 16;
 
@@ -65,6 +67,7 @@ export class UringSockGroup implements SockGroup {
   /** Sockets that may receive again: when what they brought in this iteration has been dealt with. */
   private readonly arming = new SockList();
   private flushed = new SockList();
+  private turn = 0;
   private readonly accepted: { fd: number; acceptor: SockAcceptor }[] = [];
   private readonly listeners = new Set<Accepting>();
   private readonly socks = new Set<UringSock>();
@@ -206,7 +209,10 @@ export class UringSockGroup implements SockGroup {
       if (!sock.closed) sock.owner.sockReadable(sock);
     }
     if (sock.closed || sock.ended) this.wind(sock);
-    else this.arming.push(sock);
+    else if (!sock.arming) {
+      sock.arming = true;
+      this.arming.push(sock);
+    }
   }
 
   /** A socket that is closed or whose connection is over: ends it once nothing of it is under way. */
@@ -235,12 +241,31 @@ export class UringSockGroup implements SockGroup {
     sock.owner.sockClosed(sock, sock.error);
   }
 
-  flush(): number {
-    const arming = this.arming;
-    for (let i = 0; i < arming.count; i++) arming.at(i).arm();
+  /**
+   * Lets sockets receive again: one that is alone at once, of several each in its turn. What arrives until then is received
+   * with the rest: connections that are served each iteration would bring a few commands each time.
+   */
+  private arm(): void {
+    const { arming } = this;
+    const { count } = arming;
+    if (count === 0) return;
+    const turn = ++this.turn;
     arming.clear();
+    for (let i = 0; i < count; i++) {
+      const sock = arming.at(i);
+      if (count > 1 && ((turn + sock.id) & TURNS_MASK) !== 0) arming.push(sock);
+      else {
+        sock.arming = false;
+        sock.arm();
+      }
+    }
+  }
+
+  flush(): number {
+    this.arm();
+    const waiting = this.arming.count;
     const list = this.flushing;
-    if (list.count === 0) return 0;
+    if (list.count === 0) return waiting;
     this.flushing = this.flushed;
     this.flushed = list;
     for (let i = 0; i < list.count; i++) {
@@ -250,7 +275,7 @@ export class UringSockGroup implements SockGroup {
     }
     const { count } = list;
     list.clear();
-    return count;
+    return count + waiting;
   }
 
   // --- connections ---

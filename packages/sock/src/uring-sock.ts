@@ -74,6 +74,8 @@ export class UringSock implements Sock {
   connected = false;
   listed = false;
   flushListed = false;
+  /** It waits for its turn to receive. */
+  arming = false;
   /** A flushing close: how long it may take. */
   linger: NodeJS.Timeout | null = null;
 
