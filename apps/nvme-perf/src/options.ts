@@ -33,6 +33,10 @@ export interface PerfOptions {
   readonly header_digest: boolean;
   readonly data_digest: boolean;
   readonly disable_sq_flow_control: boolean;
+  /** Files with keys; empty: none. */
+  readonly psk_path: string;
+  readonly dhchap_key_path: string;
+  readonly dhchap_ctrlr_key_path: string;
   readonly latency_level: number;
   readonly continue_on_error: number;
   readonly transport_stats: boolean;
@@ -68,6 +72,7 @@ const refused: readonly (readonly [flags: string, reason: string])[] = [
   ['-R, --enable-uring', 'local devices are measured by bdevperf-ts --bdev uring:PATH'],
   ['-l, --enable-ssd-latency-tracking', 'Intel’s log pages are not read'],
   ['-e, --metadata <format>', 'protection information is not made'],
+  ['--psk-identity <identity>', 'identities are those of NVMe/TCP, made of the names of host and subsystem'],
   ['--vfio-vf-token <uuid>', 'PCI devices are never touched'],
   ['--transport-tos <value>', 'the type of service is not set'],
   ['--rdma-srq-size <entries>', 'there is no RDMA transport'],
@@ -166,12 +171,18 @@ export function addPerfOptions(command: Command): Command {
     .option('-k, --keepalive <ms>', 'keep alive timeout', integer(0, 0xffff_ffff))
     .option('-H, --enable-tcp-hdgst', 'ask for header digests')
     .option('-I, --enable-tcp-ddgst', 'ask for data digests')
+    .option('--psk-path <file>', 'file with the key of TLS, which only you may read: connections are secured')
+    .option('--dhchap-key <file>', 'file with the key of DH-HMAC-CHAP, likewise')
+    .option('--dhchap-ctrlr-key <file>', 'file with the key that controllers are to prove that they have')
     .option(
       '--disable-sq-flow-control',
       'ask for no SQ flow control: reads may end without a completion of their own',
     )
     .addOption(
-      new Option('-S, --default-sock-impl <impl>', 'kind of sockets').choices([...sockImplementations]),
+      new Option('-S, --default-sock-impl <impl>', 'kind of sockets; ssl is what --psk-path uses').choices([
+        ...sockImplementations,
+        'ssl',
+      ]),
     )
     .option('--seed <number>', 'seed of the places', integer(0, 2 ** 32 - 1), 1)
     .optionsGroup('Output:')
@@ -225,6 +236,10 @@ export function readPerfOptions(values: Record<string, unknown>): PerfOptions {
   const ios = of<string>('numberIos') ?? '0';
   const percent = ios.endsWith('%');
   const level = of<string>('logLevel');
+  const implementation = of<string>('defaultSockImpl') ?? null;
+  const psk_path = of<string>('pskPath') ?? '';
+  if (implementation === 'ssl' && psk_path === '')
+    throw new Error('-S ssl needs --psk-path: the key that connections are secured with');
   if (level !== undefined) setPrintLevel(level.toUpperCase() as 'ERROR');
   return {
     ...{ io_size, workload, explained },
@@ -251,7 +266,10 @@ export function readPerfOptions(values: Record<string, unknown>): PerfOptions {
     latency_level: of<number>('enableSwLatencyTracking')!,
     continue_on_error: of<number>('continueOnError') ?? 0,
     transport_stats: of('transportStats') === true,
-    sock_impl: of<string>('defaultSockImpl') ?? null,
+    psk_path,
+    dhchap_key_path: of<string>('dhchapKey') ?? '',
+    dhchap_ctrlr_key_path: of<string>('dhchapCtrlrKey') ?? '',
+    sock_impl: implementation === 'ssl' ? null : implementation,
     seed: of<number>('seed')!,
   };
 }

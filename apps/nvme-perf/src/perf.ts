@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+import { readKeyFile } from '@spdk-ts/keyring';
 import { type NvmeTarget, resolveTarget } from '@spdk-ts/nvme';
 import { defaultUring, WorkerHost } from '@spdk-ts/reactor';
 import { sockReactorEntry } from '@spdk-ts/sock';
@@ -99,9 +101,13 @@ class Run {
   }
 
   private nvmeOptions() {
+    const { options } = this;
     const { io_queue_size, header_digest, data_digest, disable_sq_flow_control, keep_alive_timeout_ms } =
-      this.options;
+      options;
+    const key = (path: string): string => (path === '' ? '' : readKeyFile(resolve(path)));
     return {
+      ...{ psk: key(options.psk_path), dhchap_key: key(options.dhchap_key_path) },
+      dhchap_ctrlr_key: key(options.dhchap_ctrlr_key_path),
       ...{ io_queue_size, header_digest, data_digest, disable_sq_flow_control },
       ...(keep_alive_timeout_ms !== null && { keep_alive_timeout_ms }),
     };

@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+import { readKeyFile } from '@spdk-ts/keyring';
 import { type Connection, connect, type NvmeOptions } from '@spdk-ts/nvme';
 import { type Command, InvalidArgumentError } from 'commander';
 
@@ -7,6 +9,9 @@ export interface CommonValues {
   readonly hostid?: string;
   readonly dhchapSecret?: string;
   readonly dhchapCtrlSecret?: string;
+  readonly tlsKey?: string;
+  readonly pskPath?: string;
+  readonly pskVersion: number;
   readonly hdrDigest?: boolean;
   readonly dataDigest?: boolean;
   readonly timeout: number;
@@ -37,6 +42,9 @@ export function common(command: Command): Command {
     .option('--hostid <uuid>', 'its identifier')
     .option('--dhchap-secret <key>', 'key of DH-HMAC-CHAP: DHHC-1:…')
     .option('--dhchap-ctrl-secret <key>', 'key that the controller is to prove that it has')
+    .option('--tls-key <key>', 'key of TLS: NVMeTLSkey-1:… (others may see it in the list of processes)')
+    .option('--psk-path <file>', 'file with the key of TLS, which only you may read')
+    .option('--psk-version <version>', 'of the PSK identity: 0 or 1', number(1), 0)
     .option('--hdr-digest', 'ask for header digests')
     .option('--data-digest', 'ask for data digests')
     .option('--timeout <ms>', 'how long a command may take', number(), 30_000);
@@ -49,9 +57,16 @@ function nvmeOptions(values: CommonValues): Partial<NvmeOptions> {
     ...{ header_digest: values.hdrDigest === true, data_digest: values.dataDigest === true },
     ...(hostnqn !== undefined && { hostnqn }),
     ...(hostid !== undefined && { hostid: hostid.replaceAll('-', '') }),
+    ...{ psk: pskOf(values), psk_version: values.pskVersion === 1 ? (1 as const) : (0 as const) },
     ...(dhchapSecret !== undefined && { dhchap_key: dhchapSecret }),
     ...(dhchapCtrlSecret !== undefined && { dhchap_ctrlr_key: dhchapCtrlSecret }),
   };
+}
+
+function pskOf({ tlsKey, pskPath }: CommonValues): string {
+  if (tlsKey !== undefined && pskPath !== undefined)
+    throw new Error('--tls-key and --psk-path exclude each other');
+  return pskPath === undefined ? (tlsKey ?? '') : readKeyFile(resolve(pskPath));
 }
 
 /** Connects, calls `use`, and closes again. */

@@ -35,6 +35,7 @@ import type { NvmePollGroup } from './poll-group.ts';
 import type { NvmeQpair } from './qpair.ts';
 import type { NvmeRequest } from './request.ts';
 import { type TcpAddress, TcpQpair } from './tcp/tcp-qpair.ts';
+import { tlsKeyOf } from './tls-key.ts';
 
 export type ControllerState = 'connecting' | 'ready' | 'reconnecting' | 'failed' | 'closed';
 
@@ -73,7 +74,7 @@ export class NvmeController implements EventTaker {
   transfer_bytes = TRANSFER_BYTES_MAX;
 
   private readonly qpair: TcpQpair;
-  private readonly address: TcpAddress;
+  private address: TcpAddress;
   private readonly aers: AsyncEvents;
   private keepAlive: Poller | null = null;
   private keepAliveSince = -1;
@@ -111,6 +112,7 @@ export class NvmeController implements EventTaker {
       trsvcid: Number(trid.trsvcid),
       digests: (header_digest ? pduFlag.hdgst : 0) | (data_digest ? pduFlag.ddgst : 0),
       timeout_ms: connect_timeout_ms,
+      tls: null,
     };
   }
 
@@ -139,6 +141,7 @@ export class NvmeController implements EventTaker {
   private async bringUp(): Promise<void> {
     const { qpair, admin, target } = this;
     const { options } = target;
+    this.address = { ...this.address, tls: await tlsKeyOf(target) };
     await qpair.open(this.address);
     qpair.qid = 0;
     qpair.onTimeout = (request) => this.adminTimedOut(request);

@@ -12,7 +12,7 @@ export type NvmeErrorCode =
   | 'ESTATUS'
   /** The controller cannot do what was asked for, or not with these options. */
   | 'EUNSUPPORTED'
-  /** The controller wants authentication. */
+  /** The controller wants authentication, or TLS, that it was not given, or one side does not believe the other. */
   | 'EAUTH'
   /** The controller, or the queue pair, has been closed. */
   | 'ECLOSED'

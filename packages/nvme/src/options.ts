@@ -14,6 +14,10 @@ export interface NvmeOptions {
   /** Keys of DH-HMAC-CHAP, `DHHC-1:…`: this host's, and the controller's where it is to prove itself. Empty: none. */
   readonly dhchap_key: string;
   readonly dhchap_ctrlr_key: string;
+  /** Key of TLS 1.3, in the interchange format: `NVMeTLSkey-1:…`. Empty: connections are not secured. */
+  readonly psk: string;
+  /** Version of the PSK identity that is named to the controller: 0, which all know, or 1, which has a digest of the key. */
+  readonly psk_version: 0 | 1;
   /** What is offered in DH-HMAC-CHAP. */
   readonly dhchap_digests: readonly DhchapHashName[];
   readonly dhchap_dhgroups: readonly DhchapGroupName[];
@@ -46,6 +50,8 @@ export const defaultNvmeOptions: NvmeOptions = {
   hostid: '',
   dhchap_key: '',
   dhchap_ctrlr_key: '',
+  psk: '',
+  psk_version: 0,
   dhchap_digests: Object.keys(dhchapHash) as DhchapHashName[],
   dhchap_dhgroups: Object.keys(dhchapGroup) as DhchapGroupName[],
   num_io_queues: 1024,
@@ -63,6 +69,7 @@ export const defaultNvmeOptions: NvmeOptions = {
 };
 
 const limits: Partial<Record<keyof NvmeOptions, readonly [number, number]>> = {
+  psk_version: [0, 1],
   num_io_queues: [0, 65_535],
   io_queue_size: [2, 65_536],
   admin_queue_size: [32, 4096],

@@ -2,6 +2,7 @@ import { Batch, TICKS_PER_MS } from '@spdk-ts/env';
 import { Logger } from '@spdk-ts/log';
 import type { Reactor, Thread } from '@spdk-ts/reactor';
 import { createSockGroup, type SockGroup } from '@spdk-ts/sock';
+import type { SecureSocks } from './tcp/secure-socks.ts';
 
 /** How often queue pairs and controllers look whether something takes too long. */
 const DEADLINE_PERIOD_US = 50_000;
@@ -34,6 +35,8 @@ export class NvmePollGroup {
   private unsentCount = 0;
   /** Queue pairs that had something to send in the last iteration in which any had. */
   busyQpairs = 0;
+  /** Connections over TLS, since the first that was wanted. */
+  secure: SecureSocks | null = null;
 
   /** The group of a reactor, made at the first call. */
   static of(reactor: Reactor): NvmePollGroup {
@@ -60,14 +63,23 @@ export class NvmePollGroup {
   }
 
   private poll(): number {
-    const work = this.socks.poll();
+    let work = this.socks.poll();
+    if (this.secure !== null) work += this.secure.poll();
     const { unsent } = this;
     if (this.unsentCount > 0) {
       for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
       this.busyQpairs = this.unsentCount;
       this.unsentCount = 0;
     }
+    if (this.secure !== null) work += this.secure.flush();
     return work + this.socks.flush();
+  }
+
+  /** Loads what connections over TLS need: before the first is opened. */
+  async prepareSecure(): Promise<void> {
+    if (this.secure !== null) return;
+    const { SecureSocks } = await import('./tcp/secure-socks.ts');
+    this.secure ??= new SecureSocks(this.reactor);
   }
 
   /** For queue pairs: there is something to send by the end of the iteration. */
@@ -110,7 +122,7 @@ export class NvmePollGroup {
     for (const qpair of this.qpairs) qpair.close();
     const deadline = this.deadline(CLOSE_MS_MAX);
     while (this.qpairs.size > 0 && this.reactor.clock.now() < deadline) await this.sleep(1);
-    await this.socks.destroy();
+    await Promise.all([this.socks.destroy(), this.secure?.destroy()]);
     for (const poller of [...thread.activePollers, ...thread.timedPollers]) poller.unregister();
     await new Promise<void>((resolve) => thread.exit(resolve));
   }

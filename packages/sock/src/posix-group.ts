@@ -142,8 +142,9 @@ export class PosixSockGroup implements SockGroup {
     socket: Socket,
     owner: SockOwner,
     addresses: { local: SockAddress; peer: SockAddress } = addressesOf(socket),
+    established: 'connect' | 'secureConnect' = 'connect',
   ): Sock {
-    const sock = new PosixSock(++this.ids, this, socket, owner, addresses);
+    const sock = new PosixSock(++this.ids, this, socket, owner, addresses, established);
     this.socks.add(sock);
     return sock;
   }
@@ -186,6 +187,15 @@ export class PosixSockGroup implements SockGroup {
   connect(traddr: string, trsvcid: number, owner: SockOwner): Sock {
     const socket = netConnect({ host: traddr, port: trsvcid });
     return this.serve(socket, owner, { local: address('', 0), peer: address(traddr, trsvcid) });
+  }
+
+  /**
+   * Serves an outgoing connection that `connectTls` has begun: the owner is told that it is connected once the handshake has
+   * succeeded, and that it is closed, with the reason, if it does not.
+   */
+  connectSecure(socket: Socket, traddr: string, trsvcid: number, owner: SockOwner): Sock {
+    const addresses = { local: address('', 0), peer: address(traddr, trsvcid) };
+    return this.serve(socket, owner, addresses, 'secureConnect');
   }
 
   adopt(fd: number, owner: SockOwner): Sock {

@@ -51,6 +51,8 @@ export class PosixSock implements Sock {
     socket: Socket,
     owner: SockOwner,
     addresses: { local: SockAddress; peer: SockAddress },
+    /** What says that an outgoing connection is established. */
+    established: 'connect' | 'secureConnect' = 'connect',
   ) {
     this.id = id;
     this.group = group;
@@ -64,7 +66,7 @@ export class PosixSock implements Sock {
     // A peer that vanished without a word is noticed even where no protocol above asks for signs of life.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Uint8Array) => this.take(chunk));
-    socket.on('connect', () => {
+    socket.on(established, () => {
       this.connected = true;
       group.tell(this);
     });

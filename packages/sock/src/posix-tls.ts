@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { createServer, type TLSSocket } from 'node:tls';
+import { createServer, type TLSSocket, connect as tlsConnect } from 'node:tls';
 
 /** The suite that OpenSSL takes a pre-shared key without a certificate with, and the only one of Node.js. */
 const SUITE = 'TLS_AES_128_GCM_SHA256';
@@ -82,4 +82,23 @@ export class TlsHandshakes {
   close(): void {
     for (const raw of [...this.pending]) raw.destroy();
   }
+}
+
+/** A pre-shared key, by the identity that the ClientHello names it with. */
+export interface TlsKey {
+  readonly identity: string;
+  readonly key: Uint8Array;
+}
+
+/**
+ * Connects, and begins the client's side of a TLS 1.3 handshake with a pre-shared key: 'secureConnect' follows once the peer has
+ * proved to have that key too, 'error' if it has not, or answers with anything else, a certificate say.
+ */
+export function connectTls(traddr: string, trsvcid: number, { identity, key }: TlsKey): Socket {
+  return tlsConnect({
+    ...{ host: traddr, port: trsvcid, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', ciphers: SUITE },
+    pskCallback: () => ({ identity, psk: key }),
+    // Asked only where the key was not used.
+    checkServerIdentity: () => new Error('the peer has not used the pre-shared key'),
+  });
 }

@@ -1,2 +1,2 @@
 /** TLS over sockets of node:net. Apart from the rest, so that node:tls is loaded only where it is used. */
-export { type PskLookup, TlsHandshakes } from './posix-tls.ts';
+export { connectTls, type PskLookup, TlsHandshakes, type TlsKey } from './posix-tls.ts';

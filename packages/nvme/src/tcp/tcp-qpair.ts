@@ -31,12 +31,14 @@ import {
   viewOf,
 } from '@spdk-ts/nvme-spec';
 import type { Sock, SockOwner } from '@spdk-ts/sock';
+import type { TlsKey } from '@spdk-ts/sock/tls';
 import { NvmeError } from '../errors.ts';
 import type { PolledQpair } from '../poll-group.ts';
 import { NvmeQpair, QpairState } from '../qpair.ts';
 import { type NvmeRequest, RequestState } from '../request.ts';
 import { LARGE_BYTES, PduReceiver, type PduTaker } from './tcp-receive.ts';
 import { TcpSender } from './tcp-send.ts';
+import { handshakeError } from './tls-errors.ts';
 
 const DIGEST_WRONG = status(statusType.generic, genericStatus.transientTransportError);
 /** R2Ts of one command at once. */
@@ -53,6 +55,8 @@ export interface TcpAddress {
   /** Digests to ask for, of `pduFlag`. */
   readonly digests: number;
   readonly timeout_ms: number;
+  /** Null: the connection is not secured. */
+  readonly tls: TlsKey | null;
 }
 
 /** A queue pair over one TCP connection (TCP Transport 1.0, 3), the host's side. */
@@ -67,6 +71,8 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
   private digestsAsked = 0;
   private deadline = Number.POSITIVE_INFINITY;
   private where = '';
+  /** Identity that the connection is secured with; empty: it is not. */
+  private identity = '';
   private opened: { resolve: () => void; reject: (error: Error) => void } | null = null;
   /** Reads of much data that are outstanding. */
   private largeReads = 0;
@@ -79,7 +85,10 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
   open(address: TcpAddress): Promise<void> {
     if (this.state !== QpairState.CLOSED)
       return Promise.reject(new NvmeError('EINVAL', `${this.name} is open`));
+    if (address.tls !== null && this.group.secure === null)
+      return this.group.prepareSecure().then(() => this.open(address));
     this.where = `${address.traddr}:${address.trsvcid}`;
+    this.identity = address.tls?.identity ?? '';
     this.state = QpairState.CONNECTING;
     this.error = null;
     this.digestsAsked = address.digests;
@@ -88,13 +97,18 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
     return new Promise((resolve, reject) => {
       this.opened = { resolve, reject };
       try {
-        this.sock = this.group.socks.connect(address.traddr, address.trsvcid, this);
+        this.sock = this.connect(address);
       } catch (error) {
         this.sock = null;
         this.error = new NvmeError('ECONNECT', `${this.where}: ${(error as Error).message}`);
         this.connectionEnded();
       }
     });
+  }
+
+  private connect({ traddr, trsvcid, tls }: TcpAddress): Sock {
+    const { socks, secure } = this.group;
+    return tls === null ? socks.connect(traddr, trsvcid, this) : secure!.connect(traddr, trsvcid, tls, this);
   }
 
   // What the socket tells.
@@ -128,11 +142,18 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
   }
 
   sockClosed(_sock: Sock, error: string): void {
-    this.error ??= new NvmeError(
-      'ECONNECT',
-      `${this.where}: ${error === '' ? 'the peer has closed' : error}`,
-    );
+    this.error ??= this.connectionError(error);
     this.connectionEnded();
+  }
+
+  /** Why there is no connection, from what the socket says: nothing if the peer has closed. */
+  private connectionError(error: string): NvmeError {
+    const why = error === '' ? 'the peer has closed' : error;
+    if (this.state !== QpairState.CONNECTING || (this.receiver === null && this.identity === ''))
+      return new NvmeError('ECONNECT', `${this.where}: ${why}`);
+    if (this.receiver === null) return handshakeError(this.where, this.identity, why);
+    const hint = this.identity === '' ? '; its listener may be one for TLS: give a psk' : '';
+    return new NvmeError('ECONNECT', `${this.where}: ${why} before its ICResp${hint}`);
   }
 
   /** Nothing of the connection is left: all memory is free again. */
@@ -391,13 +412,9 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
 
   checkDeadlines(now: number): void {
     if (now > this.deadline) {
-      const what = this.state === QpairState.CONNECTING ? 'cannot be reached' : 'answers no ICReq';
-      this.fail(
-        new NvmeError(
-          'ETIMEOUT',
-          `${this.where} ${this.receiver === null ? what : 'answers no ICReq'} in time`,
-        ),
-      );
+      const unreached = this.identity === '' ? 'cannot be reached' : 'answers no TLS handshake';
+      const what = this.receiver === null ? unreached : 'answers no ICReq';
+      this.fail(new NvmeError('ETIMEOUT', `${this.where} ${what} in time`));
       return;
     }
     this.checkTimeouts(now);
