@@ -28,21 +28,21 @@ export async function bdevPlugin({ plugins }: { readonly plugins: readonly strin
   return {
     name: 'bdev',
     reactorEntries: [bdevReactorEntry, ...[...modules.keys()].map((module) => module.reactorEntry)],
-    async setup({ rpc, host, bdevs, notifications, subsystems }) {
+    async setup({ rpc, host, bdevs, keyring, notifications, subsystems }) {
       for (const type of ['bdev_register', 'bdev_unregister', 'bdev_resize']) notifications.addType(type);
       bdevs.onNotification((type, name) => notifications.send(type, name));
       registerBdevRpcs(rpc, bdevs, host);
       for (const [module, origin] of modules) {
         try {
           registerSchema(...(module.methods ?? []));
-          await module.setup({ host, bdevs, rpc });
+          await module.setup({ host, bdevs, rpc, keyring });
         } catch (error) {
           throw new Error(`${origin}: setup failed: ${(error as Error).message}`, { cause: error });
         }
       }
       subsystems.push({
         name: 'bdev',
-        depends_on: ['sock', 'iobuf'],
+        depends_on: ['sock', 'iobuf', 'keyring'],
         config: () => bdevs.config(),
         stop: () => bdevs.stop(),
       });

@@ -50,6 +50,8 @@ export {
   type BdevControlPlugin,
   type BdevPluginContext,
   type ModuleCapability,
+  type ModuleKey,
+  type ModuleKeyring,
 } from './plugin-control.ts';
 export type { QueueDepthStat } from './queue-depth.ts';
 export type { LbaRangeLock } from './range-lock.ts';

@@ -30,8 +30,24 @@ export interface BdevControlPlugin {
   capabilities?(host: ReactorHost): readonly ModuleCapability[] | Promise<readonly ModuleCapability[]>;
 }
 
+/** A key that a module uses: what it is, read anew each time, and that it is not used any more. */
+export interface ModuleKey {
+  /** Throws an Error that says why it cannot be read. */
+  read(): string;
+  put(): void;
+}
+
+/** Keys by name: of the framework's keyring. */
+export interface ModuleKeyring {
+  has(name: string): boolean;
+  /** Holds a key. Throws an Error if there is none of that name. */
+  get(name: string): ModuleKey;
+}
+
 export interface BdevPluginContext {
   readonly host: ReactorHost;
   readonly bdevs: BdevRegistry;
   readonly rpc: RpcRegistrar;
+  /** Absent where nothing has keys, in tests say. */
+  readonly keyring?: ModuleKeyring;
 }

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
   controllerResponse,
-  type DhchapGroupName,
-  type DhchapHashName,
   DhPool,
   dhchapGroup,
   dhchapHash,
@@ -32,17 +30,7 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { Commands } from './commands.ts';
 import { NvmeError } from './errors.ts';
-
-/** Who proves itself to whom, with which keys (`DHHC-1:…`). */
-export interface AuthParams {
-  readonly hostnqn: string;
-  readonly subnqn: string;
-  readonly dhchap_key: string;
-  /** The controller is to prove that it has this one; empty: it need not. */
-  readonly dhchap_ctrlr_key: string;
-  readonly dhchap_digests: readonly DhchapHashName[];
-  readonly dhchap_dhgroups: readonly DhchapGroupName[];
-}
+import type { AuthParams } from './io-queue.ts';
 
 /** More than the longest message: a challenge with a value of the largest group, 1024 bytes. */
 const MESSAGE_BYTES = 2048;

@@ -28,9 +28,16 @@ import {
   getProperty,
   setProperty,
 } from './fabrics.ts';
-import { type IoQueueParams, openIoQueue, reopenIoQueue } from './io-queue.ts';
+import {
+  type AuthParams,
+  authenticateQueue,
+  type IoQueueParams,
+  openIoQueue,
+  reopenIoQueue,
+} from './io-queue.ts';
 import { activeNamespaces, describeNamespace, type NamespaceInfo } from './namespaces.ts';
 import type { NvmeTarget } from './node-identity.ts';
+import { type NvmeOptions, nvmeOptions } from './options.ts';
 import type { NvmePollGroup } from './poll-group.ts';
 import type { NvmeQpair } from './qpair.ts';
 import type { NvmeRequest } from './request.ts';
@@ -59,7 +66,7 @@ const TRANSFER_BYTES_MAX = 2 ** 31;
 /** A controller over NVMe/TCP, with its admin queue on one reactor. */
 export class NvmeController implements EventTaker {
   readonly group: NvmePollGroup;
-  readonly target: NvmeTarget;
+  target: NvmeTarget;
   readonly admin: Commands;
   readonly events = new EventStream<ControllerEvent>();
   readonly namespaces = new Map<number, NamespaceInfo>();
@@ -267,6 +274,29 @@ export class NvmeController implements EventTaker {
     this.releaseIoQueue(params);
     qpair.onClosed = null;
     qpair.close();
+  }
+
+  /**
+   * Takes other keys of DH-HMAC-CHAP, and authenticates the admin queue and those opened here with them. Resolves with what queues
+   * elsewhere are to be authenticated with. Rejects with an {@link NvmeError}; then the keys are those of before.
+   */
+  async setKeys(keys: Pick<NvmeOptions, 'dhchap_key' | 'dhchap_ctrlr_key'>): Promise<AuthParams> {
+    const { target: before } = this;
+    this.target = { ...before, options: nvmeOptions({ ...before.options, ...keys }) };
+    const { hostnqn, subnqn, dhchap_key, dhchap_ctrlr_key, dhchap_digests, dhchap_dhgroups } =
+      this.connectParams;
+    const params = { hostnqn, subnqn, dhchap_key, dhchap_ctrlr_key, dhchap_digests, dhchap_dhgroups };
+    // Where there is no connection, the next one is made with them.
+    if (this.state !== 'ready') return params;
+    try {
+      for (const qpair of [this.qpair, ...this.queues.keys()]) await authenticateQueue(qpair, params);
+      return params;
+    } catch (error) {
+      // A connection that was lost meanwhile tells nothing of the keys: the next one is made with them.
+      if (this.qpair.error !== null) return params;
+      this.target = before;
+      throw error;
+    }
   }
 
   /** One of its queues, here or on another reactor, has lost its connection: so has the controller. */

@@ -10,7 +10,13 @@ export {
 } from './discovery.ts';
 export { describeStatus, hostStatus, NvmeError, type NvmeErrorCode } from './errors.ts';
 export { EventStream } from './event-stream.ts';
-export { type IoQueueParams, openIoQueue, reopenIoQueue } from './io-queue.ts';
+export {
+  type AuthParams,
+  authenticateQueue,
+  type IoQueueParams,
+  openIoQueue,
+  reopenIoQueue,
+} from './io-queue.ts';
 export {
   activeNamespaces,
   describeNamespace,

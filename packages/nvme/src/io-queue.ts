@@ -22,6 +22,22 @@ export async function openIoQueue(group: NvmePollGroup, params: IoQueueParams): 
   return qpair;
 }
 
+/** Who proves itself to whom, and with which keys: cloneable. */
+export type AuthParams = Pick<
+  ConnectParams,
+  'hostnqn' | 'subnqn' | 'dhchap_key' | 'dhchap_ctrlr_key' | 'dhchap_digests' | 'dhchap_dhgroups'
+>;
+
+/**
+ * Authenticates a queue that is open (DH-HMAC-CHAP, Base 2.0, 8.13.5), beside its I/O: with other keys than before, say. Does nothing
+ * without a `dhchap_key`. Rejects with an {@link NvmeError}; the controller may then end the connection.
+ */
+export async function authenticateQueue(qpair: NvmeQpair, params: AuthParams): Promise<void> {
+  if (params.dhchap_key === '') return;
+  const { authenticate } = await import('./authenticate.ts');
+  await authenticate(new Commands(qpair), params);
+}
+
 /** Opens a queue that has been closed once more. */
 export async function reopenIoQueue(qpair: TcpQpair, params: IoQueueParams): Promise<void> {
   const { address, connect, capsule_bytes, transfer_bytes, timeout_ms } = params;

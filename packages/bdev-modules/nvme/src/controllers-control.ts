@@ -1,4 +1,11 @@
-import { type BdevDescription, BdevError, type BdevRegistry, Errno, type ModuleCall } from '@spdk-ts/bdev';
+import {
+  type BdevDescription,
+  BdevError,
+  type BdevRegistry,
+  Errno,
+  type ModuleCall,
+  type ModuleKeyring,
+} from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
 import {
   makeTransportId,
@@ -9,6 +16,7 @@ import {
 } from '@spdk-ts/nvme';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { AttachedController, EventMessage, IoQueueParams, NvmeContext } from './context.ts';
+import { type KeyNames, type KeyOptions, KeysInUse } from './keys-control.ts';
 import { checkTimeouts, defaultOptions, type NvmeModuleOptions } from './options-control.ts';
 import { bdevSpec, unfit } from './spec.ts';
 
@@ -16,7 +24,7 @@ export const MODULE = 'nvme';
 const MAX_BDEVS = 128;
 const SECOND_MS = 1000;
 
-export interface AttachCall extends Partial<NvmeModuleOptions> {
+export interface AttachCall extends Partial<NvmeModuleOptions>, KeyNames {
   readonly name: string;
   readonly trtype: string;
   readonly traddr: string;
@@ -38,7 +46,7 @@ interface Entry {
   readonly name: string;
   readonly reactor: number;
   readonly target: NvmeTarget;
-  readonly call: AttachCall;
+  call: AttachCall;
   readonly options: NvmeModuleOptions;
   info: AttachedController;
   cntlid: number;
@@ -59,10 +67,12 @@ export class NvmeControllers {
   private readonly log = new Logger('bdev_nvme');
   private readonly entries = new Map<number, Entry>();
   private readonly attaching = new Set<string>();
+  private readonly keys: KeysInUse;
   private ids = 0;
 
-  constructor(host: ReactorHost, bdevs: BdevRegistry) {
+  constructor(host: ReactorHost, bdevs: BdevRegistry, keyring?: ModuleKeyring) {
     this.host = host;
+    this.keys = new KeysInUse(keyring);
     this.bdevs = bdevs;
     host.provide('bdev_nvme', {
       queue: ({ controller }: { controller: number }) => this.ask(this.entry(controller), 'queue'),
@@ -113,11 +123,12 @@ export class NvmeControllers {
       );
     const options = { ...this.options, ...timeoutsOf(call) };
     checkTimeouts(options);
-    const target = await targetOf(call, options);
+    const keys = this.keys.take(call);
     const id = ++this.ids;
     const reactor = id % this.host.reactors.length;
     this.attaching.add(name);
     try {
+      const target = await targetOf(call, options, keys);
       const params = { controller: id, target };
       const info = (await this.host
         .call(reactor, 'bdev_nvme', 'attach', params)
@@ -136,9 +147,29 @@ export class NvmeControllers {
         throw error;
       }
       return [...entry.bdevs.values()];
+    } catch (error) {
+      this.keys.release(call);
+      throw error;
     } finally {
       this.attaching.delete(name);
     }
+  }
+
+  /** bdev_nvme_set_keys. Rejects with an RPC error -126, or BdevError EACCES if either side does not believe the other. */
+  async setKeys({ name, ...names }: KeyNames & { readonly name: string }): Promise<void> {
+    const entry = this.byName(name);
+    const { psk, dhchap_key: _, dhchap_ctrlr_key: __, ...rest } = entry.call;
+    const call: AttachCall = { ...rest, ...(psk !== undefined && { psk }), ...names };
+    const { dhchap_key, dhchap_ctrlr_key } = this.keys.take(call);
+    try {
+      const params = await this.ask(entry, 'setKeys', { keys: { dhchap_key, dhchap_ctrlr_key } });
+      await this.host.broadcast('bdev_nvme', 'authenticate', { controller: entry.id, params });
+    } catch (error) {
+      this.keys.release(call);
+      throw new BdevError(Errno.EACCES, (error as Error).message);
+    }
+    this.keys.release(entry.call);
+    entry.call = call;
   }
 
   private async add(entry: Entry, namespace: NamespaceInfo): Promise<void> {
@@ -177,6 +208,7 @@ export class NvmeControllers {
     await Promise.all([...entry.bdevs.values()].map((bdev) => this.bdevs.unregister(bdev, MODULE)));
     this.entries.delete(entry.id);
     await this.ask(entry, 'detach').catch((error: Error) => this.log.warn(error.message));
+    this.keys.release(entry.call);
     for (const told of entry.waiting.splice(0)) told(false);
   }
 
@@ -348,7 +380,7 @@ function timeoutsOf(call: AttachCall): Partial<NvmeModuleOptions> {
   };
 }
 
-async function targetOf(call: AttachCall, options: NvmeModuleOptions): Promise<NvmeTarget> {
+async function targetOf(call: AttachCall, options: NvmeModuleOptions, keys: KeyOptions): Promise<NvmeTarget> {
   const {
     ctrlr_loss_timeout_sec: loss,
     reconnect_delay_sec,
@@ -357,6 +389,7 @@ async function targetOf(call: AttachCall, options: NvmeModuleOptions): Promise<N
     action_on_timeout,
   } = options;
   const given: Partial<NvmeOptions> = {
+    ...keys,
     ...{ header_digest: call.hdgst ?? false, data_digest: call.ddgst ?? false },
     disable_sq_flow_control: call.disable_sq_flow_control ?? false,
     keep_alive_timeout_ms: options.keep_alive_timeout_ms,

@@ -6,8 +6,8 @@ const plugin: BdevControlPlugin = {
   name: MODULE,
   methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
-  setup({ host, bdevs, rpc }: BdevPluginContext) {
-    const controllers = new NvmeControllers(host, bdevs);
+  setup({ host, bdevs, rpc, keyring }: BdevPluginContext) {
+    const controllers = new NvmeControllers(host, bdevs, keyring);
     bdevs.registerModule({
       name: MODULE,
       destroy: () => {},
@@ -26,6 +26,10 @@ const plugin: BdevControlPlugin = {
       return true;
     });
     rpc.register('bdev_nvme_get_controllers', ({ name }) => controllers.list(name));
+    rpc.register('bdev_nvme_set_keys', async (params) => {
+      await controllers.setKeys(params);
+      return true;
+    });
     rpc.register('bdev_nvme_reset_controller', async ({ name }) => {
       await controllers.reset(name);
       return true;

@@ -1,8 +1,11 @@
 import { TICKS_PER_MS } from '@spdk-ts/env';
 import type { Logger } from '@spdk-ts/log';
 import {
+  type AuthParams,
+  authenticateQueue,
   hostStatus,
   type IoQueueParams,
+  type NvmeError,
   NvmePollGroup,
   type NvmeQpair,
   type NvmeRequest,
@@ -79,6 +82,18 @@ export class ReactorPath {
       this.log.warn(`reactor ${this.reactor.index}: no I/O queue: ${(error as Error).message}`);
       if (this.state === 'opening') this.queueClosed((error as Error).message);
     }
+  }
+
+  /**
+   * The controller has other keys: the queue proves itself with them, now and when it is opened again. If it is not believed its
+   * connection ends, and the controller is connected anew.
+   */
+  async authenticate(params: AuthParams): Promise<void> {
+    if (this.params !== null)
+      this.params = { ...this.params, connect: { ...this.params.connect, ...params } };
+    const { qpair } = this;
+    if (this.state !== 'open' || qpair === null) return;
+    await authenticateQueue(qpair, params).catch((error: NvmeError) => qpair.fail(error));
   }
 
   private opened(): void {

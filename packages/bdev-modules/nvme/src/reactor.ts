@@ -6,6 +6,7 @@ import {
 } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
 import {
+  type AuthParams,
   type CommandData,
   type CommandFields,
   type ControllerEvent,
@@ -17,6 +18,7 @@ import {
 import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
 import { NvmeChannel } from './channel.ts';
 import type { AttachedController, AttachParams, EventMessage, NvmeContext, PathMessage } from './context.ts';
+import type { KeyOptions } from './keys-control.ts';
 import { ReactorPath } from './path.ts';
 
 const log = new Logger('bdev_nvme');
@@ -109,6 +111,8 @@ const module: BdevReactorModule = {
   },
 };
 
+type DhchapKeys = Pick<KeyOptions, 'dhchap_key' | 'dhchap_ctrlr_key'>;
+
 interface Which {
   readonly controller: number;
 }
@@ -125,6 +129,9 @@ const plugin: ReactorPlugin = {
       reset: ({ controller }: Which) => half.controller(controller).reset(),
       fail: ({ controller, message }: Which & { message: string }) =>
         half.controller(controller).fail(new NvmeError('ECONNECT', message)),
+      setKeys: ({ controller, keys }: Which & { keys: DhchapKeys }) =>
+        half.controller(controller).setKeys(keys),
+      authenticate: (which: Which & { params: AuthParams }) => half.found(which)?.authenticate(which.params),
       queue: ({ controller }: Which) => half.controller(controller).ioQueueParams(),
       releaseQueue: ({ controller, params }: Which & { params: IoQueueParams }) =>
         half.controller(controller).releaseIoQueue(params),

@@ -8,6 +8,7 @@ import {
   set,
   t,
 } from '@spdk-ts/rpc-schema';
+import { accessMethods, keys } from './schema-access.ts';
 
 const define = inFamily('nvme');
 
@@ -108,6 +109,7 @@ export const methods = [
           ...{ unit: 'µs', default: '10000000', cli: option('--fabrics-timeout') },
         },
       ),
+      ...keys,
       multipath: optional(
         t.oneOf('disable', 'failover', 'multipath'),
         'A controller has one path here: a second one of the same name is refused.',
@@ -126,6 +128,7 @@ export const methods = [
       [-5, 'The controller cannot be connected to: the message says which step failed.'],
       [-17, 'There is a controller of this name.'],
       [-22, 'A parameter is wrong: the message says which.'],
+      [-126, 'There is no key of a name.'],
     ],
     cli: { print: 'words' },
   }),
@@ -168,6 +171,7 @@ export const methods = [
       [-19, 'No such controller.'],
     ],
   }),
+  ...accessMethods,
 ];
 
 declare module '@spdk-ts/rpc-schema' {
