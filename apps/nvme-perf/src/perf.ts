@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { readKeyFile } from '@spdk-ts/keyring';
-import { type NvmeTarget, resolveTarget } from '@spdk-ts/nvme';
+import { addressKey, type NvmeTarget, resolveTarget } from '@spdk-ts/nvme';
 import { defaultUring, WorkerHost } from '@spdk-ts/reactor';
 import { sockReactorEntry } from '@spdk-ts/sock';
 import type { PerfOptions } from './options.ts';
@@ -88,9 +88,15 @@ class Run {
     const entries: Entry[] = [];
     const waiting: NvmeTarget[] = [];
     for (const trid of options.targets) waiting.push(await resolveTarget(trid, this.nvmeOptions()));
+    /** Discovery controllers may refer to each other, and to the same subsystems; what was named twice is loaded twice. */
+    const found = new Set(waiting.map(({ trid }) => addressKey(trid)));
     for (let target = waiting.shift(); target !== undefined; target = waiting.shift()) {
       const attached = (await host.call(0, 'nvme_perf', 'attach', target)) as Attached;
-      waiting.push(...attached.found);
+      for (const one of attached.found) {
+        const key = addressKey(one.trid);
+        if (!found.has(key)) waiting.push(one);
+        found.add(key);
+      }
       if (attached.namespaces.length === 0) continue;
       print(`Attached to NVMeoF Controller at ${attached.name}`);
       const { ns } = target.trid;

@@ -6,7 +6,7 @@ export interface Attached {
   readonly controller: number;
   readonly name: string;
   readonly namespaces: readonly NamespaceInfo[];
-  /** Subsystems that a discovery controller names. */
+  /** Subsystems that a discovery controller names, and discovery controllers that it refers to. */
   readonly found: readonly NvmeTarget[];
 }
 

@@ -42,8 +42,8 @@ class PerfReactor implements LaneEvents {
       return attached;
     }
     try {
-      const { subsystems } = splitDiscoveryLog(await readDiscoveryLog(controller.admin));
-      for (const entry of subsystems) {
+      const { subsystems, referrals } = splitDiscoveryLog(await readDiscoveryLog(controller.admin));
+      for (const entry of [...subsystems, ...referrals]) {
         const trid = recordTransportId(entry);
         if (trid !== null) attached.found.push({ ...target, trid });
       }

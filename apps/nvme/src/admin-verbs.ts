@@ -1,5 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { type Connection, getLogPage, identify, readDiscoveryLog } from '@spdk-ts/nvme';
+import {
+  type Connection,
+  type DiscoveryLog,
+  formatTransportId,
+  getLogPage,
+  identify,
+  type ReadLog,
+  readDiscoveryLog,
+  readReferrals,
+} from '@spdk-ts/nvme';
 import {
   adminOpcode,
   adrfamName,
@@ -121,12 +130,46 @@ export function addLogVerbs(program: Command): void {
       smartLog.decode(await getLogPage(connection.admin, lid.smart, smartLog.size, { nsid: 0xffff_ffff })),
     ),
   );
-  verb(program, 'discover', 'Subsystems that a discovery controller names', asIs, async (connection) => {
-    const { genctr, entries } = await readDiscoveryLog(connection.admin);
-    const head = `Discovery Log Number of Records ${entries.length}, Generation counter ${genctr}`;
-    return { text: [head, ...entries.flatMap(recordLines)], json: { genctr, records: entries.map(record) } };
-  });
+  verb<{ referrals?: boolean }>(
+    program,
+    'discover',
+    'Subsystems that a discovery controller names',
+    (command) => command.option('--referrals', 'ask the discovery controllers that it refers to, too'),
+    discover,
+  );
 }
+
+async function discover(connection: Connection, { referrals }: { referrals?: boolean }): Promise<Found> {
+  const log = await readDiscoveryLog(connection.admin);
+  const told = { text: logLines(log), json: logJson(log) };
+  if (referrals !== true) return told;
+  const { group, target } = connection.controller;
+  const others = await readReferrals(group, target, log);
+  return {
+    text: [...told.text, ...others.flatMap(referralLines)],
+    json: {
+      ...told.json,
+      referrals: others.map(({ trid, log: its, error }) => ({
+        trid,
+        ...(its !== null && logJson(its)),
+        ...(error !== null && { error: error.message }),
+      })),
+    },
+  };
+}
+
+const logJson = ({ genctr, entries }: DiscoveryLog) => ({ genctr, records: entries.map(record) });
+
+const logLines = ({ genctr, entries }: DiscoveryLog): string[] => [
+  `Discovery Log Number of Records ${entries.length}, Generation counter ${genctr}`,
+  ...entries.flatMap(recordLines),
+];
+
+const referralLines = ({ trid, log, error }: ReadLog): string[] => [
+  '',
+  `Referred to ${formatTransportId(trid)}`,
+  ...(log === null ? [error!.message] : logLines(log)),
+];
 
 const subtypes = [
   'unrecognized',

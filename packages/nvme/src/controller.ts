@@ -3,6 +3,7 @@ import {
   type AsyncEvent,
   adminOpcode,
   type ControllerCapabilities,
+  controllerType,
   DISCOVERY_NQN,
   decodeCsts,
   decodeNumberOfQueues,
@@ -123,8 +124,9 @@ export class NvmeController implements EventTaker {
     };
   }
 
+  /** A discovery controller: it has no I/O queues, and its subsystem may have an NQN of its own. */
   get discovery(): boolean {
-    return this.target.trid.subnqn === DISCOVERY_NQN;
+    return this.target.trid.subnqn === DISCOVERY_NQN || this.identify?.cntrltype === controllerType.discovery;
   }
 
   private get connectParams(): ConnectParams {

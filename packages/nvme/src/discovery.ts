@@ -10,7 +10,10 @@ import {
 } from '@spdk-ts/nvme-spec';
 import { getLogPage } from './async-events.ts';
 import type { Commands } from './commands.ts';
+import { NvmeController } from './controller.ts';
 import { NvmeError } from './errors.ts';
+import type { NvmeTarget } from './node-identity.ts';
+import type { NvmePollGroup } from './poll-group.ts';
 import { makeTransportId, type TransportId } from './transport-id.ts';
 
 /** Bytes that are asked for at once. */
@@ -72,4 +75,64 @@ export function splitDiscoveryLog({ entries }: DiscoveryLog): {
     subsystems: entries.filter(({ subtype }) => subtype === discoverySubtype.nvm),
     referrals: entries.filter(({ subtype }) => subtype === discoverySubtype.referral),
   };
+}
+
+/** Discovery controllers that are looked into, the first included: referrals beyond that are not followed. */
+export const DISCOVERY_CONTROLLERS_MAX = 64;
+
+/** What two transport ids of one subsystem at one address have in common. */
+export const addressKey = ({ traddr, trsvcid, subnqn }: TransportId): string =>
+  `${traddr} ${trsvcid} ${subnqn}`;
+
+/** Where a log's records of one kind lead: once each, and without those that this host has no transport for. */
+export function leadsTo(entries: readonly DiscoveryLogEntry[]): TransportId[] {
+  const found = new Map<string, TransportId>();
+  for (const entry of entries) {
+    const trid = recordTransportId(entry);
+    if (trid !== null) found.set(addressKey(trid), trid);
+  }
+  return [...found.values()];
+}
+
+/** One discovery controller's log, or why it could not be read. */
+export interface ReadLog {
+  readonly trid: TransportId;
+  readonly log: DiscoveryLog | null;
+  readonly error: Error | null;
+}
+
+/**
+ * Reads the logs that a log refers to, and those that these refer to, each controller's once: whoever refers to whom, it ends. They are
+ * connected to with the options of `target`, where the first log is from.
+ */
+export async function readReferrals(
+  group: NvmePollGroup,
+  target: NvmeTarget,
+  first: DiscoveryLog,
+): Promise<ReadLog[]> {
+  const seen = new Set([addressKey(target.trid)]);
+  const logs: ReadLog[] = [];
+  const waiting = leadsTo(splitDiscoveryLog(first).referrals);
+  for (let trid = waiting.shift(); trid !== undefined; trid = waiting.shift()) {
+    if (seen.has(addressKey(trid)) || seen.size >= DISCOVERY_CONTROLLERS_MAX) continue;
+    seen.add(addressKey(trid));
+    const read = await readLogAt(group, { ...target, trid });
+    logs.push(read);
+    if (read.log !== null) waiting.push(...leadsTo(splitDiscoveryLog(read.log).referrals));
+  }
+  return logs;
+}
+
+async function readLogAt(group: NvmePollGroup, target: NvmeTarget): Promise<ReadLog> {
+  const { trid } = target;
+  try {
+    const controller = await NvmeController.connect(group, target);
+    try {
+      return { trid, log: await readDiscoveryLog(controller.admin), error: null };
+    } finally {
+      await controller.close();
+    }
+  } catch (error) {
+    return { trid, log: null, error: error as Error };
+  }
 }

@@ -3,11 +3,15 @@ export { type CommandData, type CommandFields, Commands, type Completion } from 
 export { Connection, connect, Namespace } from './connect.ts';
 export { type ControllerEvent, type ControllerState, NvmeController } from './controller.ts';
 export {
+  addressKey,
   type DiscoveryLog,
+  type ReadLog,
   readDiscoveryLog,
+  readReferrals,
   recordTransportId,
   splitDiscoveryLog,
 } from './discovery.ts';
+export { type Discovered, DiscoveryService } from './discovery-service.ts';
 export { describeStatus, hostStatus, NvmeError, type NvmeErrorCode } from './errors.ts';
 export { EventStream } from './event-stream.ts';
 export {

@@ -8,11 +8,13 @@ import {
 } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
 import {
+  addressKey,
   makeTransportId,
   type NamespaceInfo,
   type NvmeOptions,
   type NvmeTarget,
   resolveTarget,
+  type TransportId,
 } from '@spdk-ts/nvme';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { AttachedController, EventMessage, IoQueueParams, NvmeContext } from './context.ts';
@@ -68,6 +70,8 @@ export class NvmeControllers {
   private readonly entries = new Map<number, Entry>();
   private readonly attaching = new Set<string>();
   private readonly keys: KeysInUse;
+  /** Those that somebody else attaches anew: a discovery service. */
+  private readonly unsaved = new WeakSet<Entry>();
   private ids = 0;
 
   constructor(host: ReactorHost, bdevs: BdevRegistry, keyring?: ModuleKeyring) {
@@ -113,8 +117,8 @@ export class NvmeControllers {
     this.options = options;
   }
 
-  /** bdev_nvme_attach_controller: names of the bdevs. Rejects with BdevError. */
-  async attach(call: AttachCall): Promise<string[]> {
+  /** bdev_nvme_attach_controller: names of the bdevs. Without `saved` it is of no configuration. Rejects with BdevError. */
+  async attach(call: AttachCall, { saved = true } = {}): Promise<string[]> {
     const { name } = call;
     if (this.attaching.has(name) || [...this.entries.values()].some((entry) => entry.name === name))
       throw new BdevError(
@@ -140,6 +144,7 @@ export class NvmeControllers {
         ...{ state: 'enabled', bdevs: new Map(), waiting: [], changes: Promise.resolve() },
       };
       this.entries.set(id, entry);
+      if (!saved) this.unsaved.add(entry);
       try {
         for (const namespace of info.namespaces) await this.add(entry, namespace);
       } catch (error) {
@@ -194,6 +199,17 @@ export class NvmeControllers {
     };
     const bdev = await this.bdevs.register(MODULE, bdevSpec(entry.info, namespace, context));
     entry.bdevs.set(nsid, bdev.name);
+  }
+
+  /** Where a controller is connected to; nothing if there is none of that name. */
+  paths(name: string): TransportId[] {
+    return [...this.entries.values()].filter((entry) => entry.name === name).map(({ target }) => target.trid);
+  }
+
+  /** Detaches a controller's path to an address. */
+  async detachPath(name: string, trid: TransportId): Promise<void> {
+    const entry = this.byName(name);
+    if (addressKey(entry.target.trid) === addressKey(trid)) await this.detachEntry(entry);
   }
 
   /** bdev_nvme_detach_controller. */
@@ -353,12 +369,14 @@ export class NvmeControllers {
   /** The call that attaches a bdev's controller, told for the first of its bdevs. */
   config({ context, name }: BdevDescription): ModuleCall[] {
     const entry = this.entries.get((context as NvmeContext).controller);
-    return entry === undefined || [...entry.bdevs.values()][0] !== name ? [] : [attachCall(entry)];
+    if (entry === undefined || this.unsaved.has(entry)) return [];
+    return [...entry.bdevs.values()][0] === name ? [attachCall(entry)] : [];
   }
 
   /** Those of controllers without bdevs. */
   pending(): ModuleCall[] {
-    return [...this.entries.values()].filter(({ bdevs }) => bdevs.size === 0).map(attachCall);
+    const without = [...this.entries.values()].filter(({ bdevs }) => bdevs.size === 0);
+    return without.filter((entry) => !this.unsaved.has(entry)).map(attachCall);
   }
 
   optionsCall(): ModuleCall {

@@ -18,6 +18,7 @@ import {
 import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
 import { NvmeChannel } from './channel.ts';
 import type { AttachedController, AttachParams, EventMessage, NvmeContext, PathMessage } from './context.ts';
+import { DiscoveryReactor, type StartDiscovery } from './discovery-reactor.ts';
 import type { KeyOptions } from './keys-control.ts';
 import { ReactorPath } from './path.ts';
 
@@ -121,6 +122,7 @@ const plugin: ReactorPlugin = {
   name: 'bdev_nvme',
   start(reactor): ReactorService {
     const half = new NvmeReactor(reactor);
+    const discovery = new DiscoveryReactor(reactor);
     halves.set(reactor, half);
     registerReactorModule(reactor, module);
     return {
@@ -142,7 +144,12 @@ const plugin: ReactorPlugin = {
       lost: (which: PathMessage) => half.found(which)?.lost(),
       connected: (which: PathMessage) => half.found(which)?.connected(which.cntlid),
       failed: (which: PathMessage) => half.found(which)?.failed(),
-      stop: () => half.stop(),
+      startDiscovery: (params: StartDiscovery) => discovery.start(params),
+      stopDiscovery: ({ service }: { service: number }) => discovery.stop(service),
+      stop: async () => {
+        await discovery.stopAll();
+        await half.stop();
+      },
     };
   },
 };

@@ -9,45 +9,12 @@ import {
   t,
 } from '@spdk-ts/rpc-schema';
 import { accessMethods, keys } from './schema-access.ts';
+import { timeouts, trid } from './schema-common.ts';
+import { discoveryMethods } from './schema-discovery.ts';
 
 const define = inFamily('nvme');
 
 const name = (text: string) => required(t.string, text, { cli: positional });
-const trid = t.open({
-  trtype: t.string,
-  adrfam: t.string,
-  traddr: t.string,
-  trsvcid: t.string,
-  subnqn: t.string,
-});
-const timeouts = {
-  ctrlr_loss_timeout_sec: optional(
-    t.i32,
-    'How long a lost controller is looked for; -1: for ever; 0: not at all. Then it is deleted, and its bdevs with it.',
-    {
-      unit: 'seconds',
-      default: 'that of bdev_nvme_set_options',
-      cli: option('-l, --ctrlr-loss-timeout-sec'),
-    },
-  ),
-  reconnect_delay_sec: optional(t.u32, 'Delay before it is connected to again; it grows.', {
-    ...{
-      unit: 'seconds',
-      default: 'that of bdev_nvme_set_options',
-      cli: option('-o, --reconnect-delay-sec'),
-    },
-  }),
-  fast_io_fail_timeout_sec: optional(
-    t.u32,
-    'How long I/O waits for it; 0: until it is connected again, or given up.',
-    {
-      unit: 'seconds',
-      default: 'that of bdev_nvme_set_options',
-      cli: option('-u, --fast-io-fail-timeout-sec'),
-    },
-  ),
-};
-
 /** The methods of the nvme module. */
 export const methods = [
   define({
@@ -172,6 +139,7 @@ export const methods = [
     ],
   }),
   ...accessMethods,
+  ...discoveryMethods,
 ];
 
 declare module '@spdk-ts/rpc-schema' {
