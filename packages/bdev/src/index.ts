@@ -2,6 +2,7 @@ export { BdevIo, type BdevIoOwner, IoState, ZcopyPhase } from './bdev-io.ts';
 export { BdevService, getBdevService, registerReactorModule } from './bdev-service.ts';
 export { BdevChannel } from './channel.ts';
 export type { ClaimOptions, ClaimType } from './claim-control.ts';
+export { type DataPlace, dataDigest, placeDigest } from './data-digest.ts';
 export type { BdevDescription, BdevSpec } from './description.ts';
 export type { BdevDescriptor, BdevEvent, BdevOpenOptions } from './entry-control.ts';
 export { BdevError } from './errors.ts';

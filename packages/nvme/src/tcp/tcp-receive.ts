@@ -1,3 +1,4 @@
+import { dataDigest, placeDigest } from '@spdk-ts/bdev';
 import type { Batch, RegionTable } from '@spdk-ts/env';
 import {
   checkPduHeader,
@@ -19,7 +20,6 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { Sock } from '@spdk-ts/sock';
 import type { NvmeRequest } from '../request.ts';
-import { placeDigest, requestDigest } from './data-digest.ts';
 
 /** Who the receiver works for. A header is at `at` of `view`, complete, in itself valid and its digest right. */
 export interface PduTaker {
@@ -281,7 +281,7 @@ export class PduReceiver {
     const at = this.sock.rxStart + this.at;
     if (this.sock.rxEnd - at < PDU_DIGEST_LENGTH) return false;
     this.at += PDU_DIGEST_LENGTH;
-    const found = requestDigest(this.regions, this.target!, this.from, this.length);
+    const found = dataDigest(this.regions, this.target!, this.from, this.length);
     this.endData(found === this.view.getUint32(at, true));
     return true;
   }

@@ -1,3 +1,4 @@
+import { dataDigest } from '@spdk-ts/bdev';
 import type { RegionTable } from '@spdk-ts/env';
 import {
   crc32c,
@@ -12,7 +13,6 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { Sock } from '@spdk-ts/sock';
 import type { NvmeRequest } from '../request.ts';
-import { requestDigest } from './data-digest.ts';
 
 /** The share of the ring of one command: its capsule's header, padding and digests, and headers of its data. */
 const COMMAND_BYTES = 512;
@@ -176,7 +176,7 @@ export class TcpSender {
 
   private digestData(request: NvmeRequest, from: number, length: number): void {
     if ((this.digests & pduFlag.ddgst) === 0) return;
-    const digest = requestDigest(this.regions, request, from, length);
+    const digest = dataDigest(this.regions, request, from, length);
     this.words[this.reserve(PDU_DIGEST_LENGTH) >> 2] = digest;
   }
 

@@ -1,3 +1,4 @@
+import { dataDigest } from '@spdk-ts/bdev';
 import type { RegionTable } from '@spdk-ts/env';
 import {
   checkPduHeader,
@@ -19,7 +20,6 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { Sock } from '@spdk-ts/sock';
 import type { NvmfRequest } from '../request.ts';
-import { requestDigest } from './data-digest.ts';
 
 /** What a handler of PDU headers returns besides an error: look at the same header again after {@link PduReceiver.resume}. */
 export const PDU_WAIT = -1;
@@ -239,7 +239,7 @@ export class PduReceiver {
     sock.holdReceived();
     let intact = true;
     if ((this.rules.digests & pduFlag.ddgst) !== 0) {
-      intact = requestDigest(this.regions, request, 0, length) === this.view.getUint32(from + length, true);
+      intact = dataDigest(this.regions, request, 0, length) === this.view.getUint32(from + length, true);
       this.at += PDU_DIGEST_LENGTH;
     }
     this.handler.pduData(request, length, intact);
@@ -295,7 +295,7 @@ export class PduReceiver {
     const sent = this.view.getUint32(this.sock.rxStart + this.at, true);
     this.at += PDU_DIGEST_LENGTH;
     this.state = State.HEADER;
-    const found = requestDigest(this.regions, this.target!, this.targetFrom, this.dataLength);
+    const found = dataDigest(this.regions, this.target!, this.targetFrom, this.dataLength);
     this.finishData(found === sent);
     return true;
   }

@@ -1,3 +1,4 @@
+import { dataDigest } from '@spdk-ts/bdev';
 import type { RegionTable } from '@spdk-ts/env';
 import {
   CAPSULE_ENTRY_OFFSET,
@@ -18,7 +19,6 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { Sock } from '@spdk-ts/sock';
 import { type NvmfRequest, Transfer } from '../request.ts';
-import { requestDigest } from './data-digest.ts';
 
 /** Room for ICResp and a termination request besides the answers to commands. */
 const EXTRA_BYTES = 512;
@@ -138,7 +138,7 @@ export class TcpSender {
     this.push();
     this.payload(request);
     if ((flags & pduFlag.ddgst) !== 0) {
-      const digest = requestDigest(this.regions, request, 0, request.length);
+      const digest = dataDigest(this.regions, request, 0, request.length);
       this.view.setUint32(this.reserve(PDU_DIGEST_LENGTH), digest, true);
     }
   }

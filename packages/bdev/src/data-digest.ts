@@ -1,16 +1,18 @@
 import type { RegionTable } from '@spdk-ts/env';
 import { CRC32C_INIT, crc32cFinalize, crc32cUpdate } from '@spdk-ts/nvme-spec';
-import type { NvmeRequest } from '../request.ts';
+import type { IoVec } from './iovec.ts';
 
-/** CRC32C, by the addon where it is there, over `length` bytes of a request's data from byte `from` on. */
-export function requestDigest(
-  regions: RegionTable,
-  request: NvmeRequest,
-  from: number,
-  length: number,
-): number {
-  const { iovs } = request;
-  if (iovs === null) return placeDigest(regions, request.region, request.offset + from, length);
+/** Where data is: one place, or a gather list. */
+export interface DataPlace {
+  readonly iovs: IoVec | null;
+  readonly region: number;
+  readonly offset: number;
+}
+
+/** CRC32C, by the addon where it is there, over `length` bytes of data from byte `from` on. */
+export function dataDigest(regions: RegionTable, data: DataPlace, from: number, length: number): number {
+  const { iovs } = data;
+  if (iovs === null) return placeDigest(regions, data.region, data.offset + from, length);
   let crc = CRC32C_INIT;
   let skip = from;
   let left = length;
