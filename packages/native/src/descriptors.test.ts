@@ -163,6 +163,40 @@ describe.skipIf(native === null)('memory that its owner cuts off', () => {
   });
 });
 
+describe.skipIf(native === null)('eventfds of others', () => {
+  const addon = native!;
+
+  it('are told from anything else, and block nobody', () => {
+    const event = addon.eventFd();
+    expect(addon.adoptEventFd(event)).toBe(true);
+    expect(addon.drainEventFd(event)).toBe(false);
+    const [a, b] = addon.socketPair();
+    const memory = addon.memoryFile('none', 4096);
+    for (const fd of [a, memory]) expect(addon.adoptEventFd(fd)).toBe(false);
+    for (const fd of [event, a, b, memory]) closeSync(fd);
+    expect(() => addon.adoptEventFd(event)).toThrow(/Bad file/);
+  });
+
+  it('are watched until that is ended, and the watch keeps no copy then', async () => {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    const event = addon.eventFd();
+    let called = 0;
+    const watch = addon.ringWatch(event, () => called++);
+    addon.ringWatchStart(watch);
+    addon.signalEventFd(event);
+    for (let tries = 0; tries < 100 && called === 0; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    addon.ringWatchStart(watch);
+    addon.ringWatchClose(watch);
+    addon.ringWatchClose(watch);
+    addon.ringWatchStart(watch);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    closeSync(event);
+    expect([called, open()]).toEqual([1, before]);
+  });
+});
+
 describe.skipIf(native === null)('descriptors over a UNIX socket', () => {
   const addon = native!;
   const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
@@ -215,10 +249,16 @@ describe.skipIf(native === null)('descriptors over a UNIX socket', () => {
     const path = join(folder, 'socket');
     const listener = addon.unixListen(path, 5);
     expect(() => addon.unixListen(path, 5)).toThrow(/in use/);
+    expect(addon.unixAccept(listener)).toBe(-1);
     const client = addon.unixConnect(path);
+    const accepted = addon.unixAccept(listener);
+    expect(addon.unixAccept(listener)).toBe(-1);
+    addon.sendDescriptors(client, bytes('hello'), new Int32Array(0));
+    expect(addon.receiveDescriptors(accepted, new Uint8Array(9))).toEqual({ bytes: 5, descriptors: [] });
+    expect(() => addon.unixAccept(client)).toThrow();
     expect(() => addon.unixConnect(join(folder, 'nobody'))).toThrow(/No such file/);
     expect(() => addon.unixConnect(`/${'x'.repeat(108)}`)).toThrow(TypeError);
-    for (const fd of [listener, client]) closeSync(fd);
+    for (const fd of [listener, client, accepted]) closeSync(fd);
     rmSync(folder, { recursive: true });
   });
 });

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -84,6 +86,23 @@ static napi_value drain_event_fd(napi_env env, napi_callback_info info) {
   return make_boolean(env, got > 0);
 }
 
+// adoptEventFd(fd): makes an eventfd of another process one that never blocks who signals or drains it; false if the
+// descriptor is no eventfd. That concerns all who have it.
+static napi_value adopt_event_fd(napi_env env, napi_callback_info info) {
+  static const char kind[] = "anon_inode:[eventfd]";
+  struct call call;
+  int64_t fd;
+  char path[40], target[sizeof kind];
+  if (!get_call(env, info, &call) || !get_integer(&call, 0, 0, INT32_MAX, &fd)) return NULL;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", (int)fd);
+  ssize_t length = readlink(path, target, sizeof target);
+  if (length < 0) return throw_errno(env, "readlink", errno == ENOENT ? EBADF : errno);
+  if (length != sizeof kind - 1 || memcmp(target, kind, sizeof kind - 1) != 0) return make_boolean(env, false);
+  int flags = fcntl((int)fd, F_GETFL);
+  if (flags < 0 || fcntl((int)fd, F_SETFL, flags | O_NONBLOCK) != 0) return throw_errno(env, "fcntl", errno);
+  return make_boolean(env, true);
+}
+
 // setDirect(fd, on): O_DIRECT for an open file; false if the file system refuses.
 static napi_value set_direct(napi_env env, napi_callback_info info) {
   struct call call;
@@ -124,6 +143,7 @@ void define_file(napi_env env, napi_value exports) {
       METHOD("lockFile", lock_file),           METHOD("punchHole", punch_hole),
       METHOD("eventFd", event_fd),             METHOD("signalEventFd", signal_event_fd),
       METHOD("drainEventFd", drain_event_fd),  METHOD("setDirect", set_direct),
+      METHOD("adoptEventFd", adopt_event_fd),
       METHOD("blockDevice", block_device),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);

@@ -64,6 +64,11 @@ export interface Native {
   signalEventFd(fd: number): void;
   /** Sets it to zero: true if it was not. */
   drainEventFd(fd: number): boolean;
+  /**
+   * Makes an eventfd that another process has sent one that never blocks who signals or drains it, for all who have it.
+   * False if the descriptor is not that of an eventfd.
+   */
+  adoptEventFd(fd: number): boolean;
   /** O_DIRECT for an open file: false if its file system refuses. `on` is 0 or 1. */
   setDirect(fd: number, on: number): boolean;
   /** Logical block size and bytes of a block device, null for anything else. */
@@ -153,6 +158,8 @@ export interface Native {
   ringWatch(fd: number, callback: () => void): unknown;
   ringWatchStart(watch: unknown): void;
   ringWatchStop(watch: unknown): void;
+  /** Ends a watch for good: its copy of the descriptor is closed at once. */
+  ringWatchClose(watch: unknown): void;
 
   /** A listening TCP socket. `address` is numeric. */
   socketListen(address: string, port: number, backlog: number): number;
@@ -174,6 +181,8 @@ export interface Native {
   /** A listening UNIX stream socket. The path must not exist yet. */
   unixListen(path: string, backlog: number): number;
   unixConnect(path: string): number;
+  /** The next connection of a listening socket: a descriptor that does not block, or -1 if there is none now. */
+  unixAccept(fd: number): number;
   /**
    * Sends bytes over a UNIX socket, and with the first of them descriptors (SCM_RIGHTS), 253 at most: copies, the
    * caller's stay open. Returns the bytes sent, 0 if the socket takes nothing now.

@@ -60,6 +60,16 @@ static napi_value unix_socket(napi_env env, napi_callback_info info, bool listen
 static napi_value unix_listen(napi_env env, napi_callback_info info) { return unix_socket(env, info, true); }
 static napi_value unix_connect(napi_env env, napi_callback_info info) { return unix_socket(env, info, false); }
 
+// unixAccept(fd): the descriptor of the next connection of a listening socket, which does not block; -1 if there is none.
+static napi_value unix_accept(napi_env env, napi_callback_info info) {
+  struct call call;
+  int64_t fd;
+  if (!get_call(env, info, &call) || !get_integer(&call, 0, 0, INT32_MAX, &fd)) return NULL;
+  int accepted = accept4((int)fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (accepted < 0 && errno != EAGAIN && errno != ECONNABORTED) return throw_errno(env, "accept4", errno);
+  return make_number(env, accepted);
+}
+
 // sendDescriptors(fd, bytes, descriptors): sends bytes, and with the first of them the descriptors of an Int32Array.
 // Returns the bytes sent; 0 if the socket takes nothing now. The caller's descriptors stay open.
 static napi_value send_descriptors(napi_env env, napi_callback_info info) {
@@ -144,6 +154,7 @@ void define_unix(napi_env env, napi_value exports) {
       METHOD("socketPair", socket_pair),
       METHOD("unixListen", unix_listen),
       METHOD("unixConnect", unix_connect),
+      METHOD("unixAccept", unix_accept),
       METHOD("sendDescriptors", send_descriptors),
       METHOD("receiveDescriptors", receive_descriptors),
   };

@@ -135,11 +135,23 @@ static napi_value ring_watch_stop(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+// ringWatchClose(watch): ends the watch, and closes its copy of the descriptor.
+static napi_value ring_watch_close(napi_env env, napi_callback_info info) {
+  struct call call;
+  if (!get_call(env, info, &call)) return NULL;
+  struct watch *watch = get_handle(&call, 0, &watch_tag, "a watch");
+  if (watch == NULL || watch->handle == NULL) return NULL;
+  napi_remove_env_cleanup_hook(env, close_watch, watch);
+  close_watch(watch);
+  return NULL;
+}
+
 void define_watch(napi_env env, napi_value exports) {
   const napi_property_descriptor methods[] = {
       METHOD("ringWatch", ring_watch),
       METHOD("ringWatchStart", ring_watch_start),
       METHOD("ringWatchStop", ring_watch_stop),
+      METHOD("ringWatchClose", ring_watch_close),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof methods[0], methods);
 }

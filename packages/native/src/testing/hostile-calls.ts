@@ -66,7 +66,9 @@ function adopt(name: string, args: readonly unknown[], result: unknown): void {
   if (['duplicate', 'eventFd', 'memoryFile', 'socketListen', 'socketConnect'].includes(name))
     pool.descriptors.add(result as number);
   else if (name === 'unixListen' || name === 'unixConnect') pool.descriptors.add(result as number);
-  else if (name === 'ringSetup') pool.addRing((result as { fd: number }).fd);
+  else if (name === 'unixAccept') {
+    if ((result as number) >= 0) pool.descriptors.add(result as number);
+  } else if (name === 'ringSetup') pool.addRing((result as { fd: number }).fd);
   else if (name === 'socketPair') for (const fd of result as number[]) pool.descriptors.add(fd);
   else if (name === 'receiveDescriptors')
     for (const fd of (result as { descriptors: number[] } | null)?.descriptors ?? [])
