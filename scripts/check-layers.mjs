@@ -23,7 +23,7 @@ const layers = [
   ['packages/reactor', 'packages/rpc'],
   ['packages/sock', 'packages/bdev', 'packages/keyring', 'packages/guest-memory'],
   ['packages/file-io', 'packages/vbdev', 'packages/kv', 'packages/nvme'],
-  ['packages/bdev-modules/*', 'packages/nvmf'],
+  ['packages/bdev-modules/*', 'packages/nvmf', 'packages/vhost'],
   ['packages/app'],
   ['apps/bench', 'apps/rpc', 'apps/bdevperf', 'apps/nvme-perf', 'apps/nvme'],
   ['apps/spdk-ts'],
@@ -41,6 +41,7 @@ const dataPlane = [
   'packages/guest-memory',
   'packages/nvme',
   'packages/nvmf',
+  'packages/vhost',
   'packages/nvme-spec',
   'packages/sock',
 ];

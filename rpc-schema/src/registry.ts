@@ -16,6 +16,7 @@ import { nvmfTargetMethods } from './methods/nvmf-target.ts';
 import { nvmfTransportMethods } from './methods/nvmf-transport.ts';
 import { sockMethods } from './methods/sock.ts';
 import { threadMethods } from './methods/thread.ts';
+import { vhostMethods } from './methods/vhost.ts';
 
 type Builtin =
   | (typeof coreMethods)[number]
@@ -34,6 +35,7 @@ type Builtin =
   | (typeof nvmfNamespaceMethods)[number]
   | (typeof nvmfDiscoveryMethods)[number]
   | (typeof nvmfLimitMethods)[number]
+  | (typeof vhostMethods)[number]
   | (typeof bdevperfMethods)[number];
 
 /** The types of a list of methods, each under its name. */
@@ -86,6 +88,7 @@ registerSchema(
     nvmfNamespaceMethods,
     nvmfDiscoveryMethods,
     nvmfLimitMethods,
+    vhostMethods,
     bdevperfMethods,
   ].flat() as unknown as Method[]),
 );

@@ -7,6 +7,7 @@ import {
   nvmfPlugin,
   readAppOptions,
   Signals,
+  vhostPlugin,
 } from '@spdk-ts/app';
 import { Command } from 'commander';
 import { setUpDemo } from './demo.ts';
@@ -20,10 +21,7 @@ export function tgtCommand(): Command {
   );
   addAppOptions(command, defaults);
   command
-    .option(
-      '-S, --socket-dir <dir>',
-      'directory of vhost and vfio-user sockets (no such transport yet: no effect)',
-    )
+    .option('-S, --socket-dir <dir>', 'directory of vhost sockets (default: the working directory)')
     .option('--demo', 'export a 256 MiB memory disk on 127.0.0.1:4420 and print how to connect')
     .option('--demo-port <port>', 'TCP port of the --demo disk', '4420');
   command.addHelpText(
@@ -47,7 +45,8 @@ Examples:
 async function run(values: Record<string, unknown>): Promise<number> {
   const signals = new Signals();
   const options = readAppOptions('spdk-ts tgt', values, defaults);
-  const app = await Application.start(options, [await bdevPlugin(options), nvmfPlugin]);
+  const vhost = vhostPlugin((values['socketDir'] as string | undefined) ?? '');
+  const app = await Application.start(options, [await bdevPlugin(options), nvmfPlugin, vhost]);
   try {
     if (values['demo'] === true) await setUpDemo(app, values['demoPort'] as string);
   } catch (error) {

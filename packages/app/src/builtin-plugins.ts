@@ -1,6 +1,7 @@
 import { type BdevControlPlugin, bdevReactorEntry, registerBdevRpcs } from '@spdk-ts/bdev';
 import { NvmfTarget, nvmfReactorEntry, registerNvmfRpcs } from '@spdk-ts/nvmf';
 import { registerSchema } from '@spdk-ts/rpc-schema';
+import { registerVhostRpcs, VhostTarget, vhostReactorEntry } from '@spdk-ts/vhost';
 import { capability } from './capabilities.ts';
 import { loadPlugin } from './load-plugin.ts';
 import { loadModules } from './modules.ts';
@@ -69,3 +70,21 @@ export const nvmfPlugin: AppPlugin = {
     });
   },
 };
+
+/** The vhost-user target, whose sockets are in a directory (empty: the working directory). */
+export function vhostPlugin(socketDir: string): AppPlugin {
+  return {
+    name: 'vhost',
+    reactorEntries: [vhostReactorEntry],
+    setup({ rpc, host, bdevs, subsystems }) {
+      const target = new VhostTarget({ host, bdevs, socketDir });
+      registerVhostRpcs(rpc, target);
+      subsystems.push({
+        name: 'vhost_blk',
+        depends_on: ['bdev'],
+        config: () => target.config(),
+        stop: () => target.stop(),
+      });
+    },
+  };
+}

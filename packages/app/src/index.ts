@@ -1,5 +1,5 @@
 export { Application } from './application.ts';
-export { bdevPlugin, nvmfPlugin } from './builtin-plugins.ts';
+export { bdevPlugin, nvmfPlugin, vhostPlugin } from './builtin-plugins.ts';
 export { type Capability, capabilities } from './capabilities.ts';
 export {
   type CreateTargetOptions,

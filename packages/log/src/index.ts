@@ -37,6 +37,7 @@ export const logFlags = [
   'vbdev_passthru',
   'vbdev_split',
   'vbdev_zone_block',
+  'vhost',
 ] as const;
 export type LogFlag = (typeof logFlags)[number];
 

@@ -1,0 +1,4 @@
+import { vhostReactorPlugin } from './plugin.ts';
+
+/** The vhost target's entry on each reactor. */
+export default vhostReactorPlugin;
