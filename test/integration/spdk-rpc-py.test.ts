@@ -91,6 +91,11 @@ const commands = [
   'nvmf_publish_mdns_prr -t target',
   'nvmf_stop_mdns_prr',
   'nvmf_get_stats -t target',
+  'vhost_create_blk_controller vhost.0 Malloc0 --cpumask 0x3 -r -p --transport vhost_user_blk',
+  'vhost_create_blk_controller vhost.0 Malloc0',
+  'vhost_get_controllers -n vhost.0',
+  'vhost_controller_set_coalescing vhost.0 10 60000',
+  'vhost_delete_controller vhost.0',
 ];
 
 describe.skipIf(spdk === undefined)("SPDK's rpc.py", () => {

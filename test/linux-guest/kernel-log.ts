@@ -10,7 +10,7 @@ const usual = [
   /nvme nvme\d+: creating \d+ I\/O queues\./,
   /nvme nvme\d+: mapped \d+\/\d+\/\d+ default\/read\/poll queues\./,
   /nvme nvme\d+: rescanning namespaces\./,
-  /(?:EXT4-fs|XFS) \(nvme\d+n\d+\): (?:un)?mount/i,
+  /(?:EXT4-fs|XFS) \((?:nvme\d+n\d+|vd[a-z])\): (?:un)?mount/i,
   /XFS \(nvme\d+n\d+\): Ending clean mount/,
   /SGI XFS with /,
   // both ends of a connection close it at once (TCP_CLOSING)

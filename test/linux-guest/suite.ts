@@ -36,8 +36,8 @@ export interface SuiteOptions {
   checks: (world: World) => Check[];
   cpus?: number;
   memoryMiB?: number;
-  /** More arguments of QEMU, split at spaces. */
-  qemu?: string[];
+  /** More arguments of QEMU, split at spaces; asked for when the target runs. */
+  qemu?: string[] | ((world: World) => string[]);
   seconds?: number;
   /** Kernel messages that belong to what is done here. */
   allowed?: RegExp[];
@@ -67,12 +67,13 @@ export function guestSuite(title: string, options: SuiteOptions): void {
 
     beforeAll(async () => {
       const variables = await options.start(world);
+      const qemu = typeof options.qemu === 'function' ? options.qemu(world) : options.qemu;
       world.guest = await Guest.start({
         scripts: checks,
         variables: { address, port: world.port, ...variables },
         ...(options.cpus && { cpus: options.cpus }),
         ...(options.memoryMiB && { memoryMiB: options.memoryMiB }),
-        ...(options.qemu && { qemu: options.qemu }),
+        ...(qemu && { qemu }),
         ...(options.seconds && { seconds: options.seconds }),
       });
     });
