@@ -40,6 +40,8 @@ export async function getLogPage(
 export interface EventTaker {
   /** Namespaces have come, gone or changed; empty: it is not known which. */
   namespacesChanged(nsids: readonly number[]): Promise<void>;
+  /** Asymmetric access to namespaces has changed. */
+  anaChanged(): Promise<void>;
   asyncEvent(event: AsyncEvent): void;
   eventsFailed(error: Error): void;
 }
@@ -100,7 +102,8 @@ export class AsyncEvents {
       });
       const list = decodeNamespaceList(page);
       await this.taker.namespacesChanged(list[0] === TOO_MANY ? [] : list);
-    }
+    } else if (event.type === eventType.notice && event.info === noticeEvent.anaChange)
+      await this.taker.anaChanged();
     this.taker.asyncEvent(event);
   }
 }

@@ -17,6 +17,7 @@ import {
   shst,
 } from '@spdk-ts/nvme-spec';
 import type { Poller } from '@spdk-ts/reactor';
+import { readAnaStates, reportsAna } from './ana.ts';
 import { AsyncEvents, type EventTaker } from './async-events.ts';
 import { Commands } from './commands.ts';
 import { enableController, IO_CQES, IO_SQES } from './controller-init.ts';
@@ -40,7 +41,7 @@ import { activeNamespaces, describeNamespace, type NamespaceInfo } from './names
 import type { NvmeTarget } from './node-identity.ts';
 import { type NvmeOptions, nvmeOptions } from './options.ts';
 import type { NvmePollGroup } from './poll-group.ts';
-import type { NvmeQpair } from './qpair.ts';
+import { type NvmeQpair, QpairState } from './qpair.ts';
 import type { NvmeRequest } from './request.ts';
 import { type TcpAddress, TcpQpair } from './tcp/tcp-qpair.ts';
 import { tlsKeyOf } from './tls-key.ts';
@@ -55,6 +56,8 @@ export type ControllerEvent =
   /** It has been given up. */
   | { readonly type: 'failed'; readonly error: NvmeError }
   | { readonly type: 'namespace-added' | 'namespace-changed' | 'namespace-removed'; readonly nsid: number }
+  /** Asymmetric access to its namespaces has changed: see {@link NvmeController.ana}. */
+  | { readonly type: 'ana-changed' }
   | { readonly type: 'async-event'; readonly event: AsyncEvent };
 
 const RECONNECT_DELAY_MAX_MS = 60_000;
@@ -67,10 +70,17 @@ const TRANSFER_BYTES_MAX = 2 ** 31;
 /** A controller over NVMe/TCP, with its admin queue on one reactor. */
 export class NvmeController implements EventTaker {
   readonly group: NvmePollGroup;
+  /** Where it is, or was last tried. */
   target: NvmeTarget;
   readonly admin: Commands;
   readonly events = new EventStream<ControllerEvent>();
   readonly namespaces = new Map<number, NamespaceInfo>();
+  /** ANA states of namespaces, by NSID, of a controller that reports them: `anaState`. */
+  ana: ReadonlyMap<number, number> = new Map();
+  /** Other addresses of the same subsystem: when the connection is lost they are tried first, one after the other. */
+  alternates: NvmeTarget[] = [];
+  /** Told of each attempt to connect again that has failed. */
+  onNotConnected: ((error: NvmeError) => void) | null = null;
   state: ControllerState = 'connecting';
   cntlid = 0xffff;
   cap!: ControllerCapabilities;
@@ -91,13 +101,15 @@ export class NvmeController implements EventTaker {
   private readonly queues = new Map<NvmeQpair, IoQueueParams>();
   private lost_at = 0;
   private resetting = false;
+  /** Its present address is not to be tried again. */
+  private moving = false;
 
   /** Connects. Rejects with an {@link NvmeError} that tells which step failed, and why. */
   static async connect(group: NvmePollGroup, target: NvmeTarget): Promise<NvmeController> {
     const controller = new NvmeController(group, target);
     try {
       await controller.bringUp();
-      controller.state = 'ready';
+      controller.becomeReady();
       return controller;
     } catch (error) {
       await controller.close();
@@ -106,7 +118,7 @@ export class NvmeController implements EventTaker {
   }
 
   private constructor(group: NvmePollGroup, target: NvmeTarget) {
-    const { trid, options } = target;
+    const { options } = target;
     if (options.ctrlr_loss_timeout_ms !== 0 && options.reconnect_delay_ms === 0)
       throw new NvmeError('EINVAL', 'ctrlr_loss_timeout_ms needs a reconnect_delay_ms above 0');
     this.group = group;
@@ -114,14 +126,7 @@ export class NvmeController implements EventTaker {
     this.qpair = new TcpQpair(group, options.admin_queue_size);
     this.admin = new Commands(this.qpair);
     this.aers = new AsyncEvents(this.admin, this);
-    const { header_digest, data_digest, connect_timeout_ms } = options;
-    this.address = {
-      traddr: trid.traddr,
-      trsvcid: Number(trid.trsvcid),
-      digests: (header_digest ? pduFlag.hdgst : 0) | (data_digest ? pduFlag.ddgst : 0),
-      timeout_ms: connect_timeout_ms,
-      tls: null,
-    };
+    this.address = addressOf(target);
   }
 
   /** A discovery controller: it has no I/O queues, and its subsystem may have an NQN of its own. */
@@ -168,7 +173,16 @@ export class NvmeController implements EventTaker {
     this.transfer_bytes = pages === 0 ? TRANSFER_BYTES_MAX : Math.min(pages, TRANSFER_BYTES_MAX);
     if (!this.discovery) await this.setUpIo();
     await this.aers.start(this.identify.oaes, aerl, this.discovery);
+    // After that: no change is missed.
+    if (!this.discovery) await this.readAna();
     this.startKeepAlive();
+  }
+
+  /** Throws if the connection has been lost meanwhile: nobody was told of that. */
+  private becomeReady(): void {
+    if (this.qpair.state !== QpairState.OPEN)
+      throw this.qpair.error ?? new NvmeError('ECONNECT', `${this.qpair.name} has been lost`);
+    this.state = 'ready';
   }
 
   private async setUpIo(): Promise<void> {
@@ -185,6 +199,11 @@ export class NvmeController implements EventTaker {
       this.num_io_queues = Math.min(wanted, submission, completion);
     }
     await this.rescan(await activeNamespaces(this.admin), true);
+  }
+
+  /** Reads the ANA log page, of a controller that has one. */
+  async readAna(): Promise<void> {
+    if (reportsAna(this.identify)) this.ana = await readAnaStates(this.admin, this.identify, this.namespaces);
   }
 
   /** Takes the present list of namespaces, and looks at those that are new, or at all of them. */
@@ -223,12 +242,15 @@ export class NvmeController implements EventTaker {
 
   // --- I/O queues ---
 
-  /** What an I/O queue of this controller is opened with, on any reactor: cloneable. Throws if it grants no more. */
-  ioQueueParams(): IoQueueParams {
+  /**
+   * What an I/O queue of this controller is opened with, on any reactor: cloneable. With the number of a queue that was granted
+   * before, what that one is opened with again. Throws if it grants no more.
+   */
+  ioQueueParams(again = 0): IoQueueParams {
     const { options } = this.target;
     const { ioccsz } = this.identify;
-    let qid = 1;
-    while (this.qids.has(qid)) qid++;
+    let qid = again === 0 ? 1 : again;
+    while (again === 0 && this.qids.has(qid)) qid++;
     if (qid > this.num_io_queues)
       throw new NvmeError(
         'EUNSUPPORTED',
@@ -341,6 +363,7 @@ export class NvmeController implements EventTaker {
     const { keep_alive_timeout_ms } = this.target.options;
     if (keep_alive_timeout_ms === 0 || this.identify.kas === 0) return;
     this.keepAliveSince = -1;
+    this.keepAlive?.unregister();
     this.keepAlive = this.group.thread.registerPoller(
       'nvme_keep_alive',
       () => this.sendKeepAlive(keep_alive_timeout_ms),
@@ -383,7 +406,7 @@ export class NvmeController implements EventTaker {
     this.events.push({ type: 'disconnected', error });
     const { resetting } = this;
     this.resetting = false;
-    if (this.target.options.ctrlr_loss_timeout_ms === 0 && !resetting) {
+    if (this.target.options.ctrlr_loss_timeout_ms === 0 && !resetting && this.alternates.length === 0) {
       this.giveUp(error);
       return;
     }
@@ -400,33 +423,55 @@ export class NvmeController implements EventTaker {
 
   private async reconnect(cause: NvmeError, at_once: boolean): Promise<void> {
     const { ctrlr_loss_timeout_ms: patience, reconnect_delay_ms } = this.target.options;
+    const others = this.alternates.length;
+    // Tried at once, whatever ctrlr_loss_timeout_ms says: after a reset the same address, then every other one.
+    const promised = others + (at_once ? 1 : 0);
     let error = cause;
-    let delay = at_once ? 0 : reconnect_delay_ms;
+    let delay = promised > 0 ? 0 : reconnect_delay_ms;
     for (let attempts = 0; this.state === 'reconnecting'; attempts++) {
       const gone = (this.group.reactor.now - this.lost_at) / TICKS_PER_MS;
       const left = patience < 0 ? Number.POSITIVE_INFINITY : patience - gone;
-      if (left <= 0 && (attempts > 0 || !at_once)) break;
+      if (left <= 0 && attempts >= promised) break;
       await this.group.sleep(Math.min(delay, RECONNECT_DELAY_MAX_MS, Math.max(0, left)));
-      delay = Math.max(2 * delay, reconnect_delay_ms);
+      delay = attempts + 1 < promised ? 0 : Math.max(2 * delay, reconnect_delay_ms);
       if (this.state !== 'reconnecting') return;
+      if (!at_once || attempts > 0) this.takeNextAddress();
       try {
         await this.bringUp();
         for (const [queue, params] of this.queues)
           await reopenIoQueue(queue as TcpQpair, {
             ...params,
+            address: this.address,
             connect: { ...this.connectParams, qid: params.connect.qid },
           });
         if (this.state !== 'reconnecting') return;
-        this.state = 'ready';
+        this.becomeReady();
         this.events.push({ type: 'connected' });
         return;
       } catch (failure) {
         error = failure instanceof NvmeError ? failure : new NvmeError('ECONNECT', String(failure));
         this.group.log.info(error.message);
         await this.disconnect(error);
+        this.onNotConnected?.(error);
       }
     }
     if (this.state === 'reconnecting') this.giveUp(error);
+  }
+
+  /** Leaves its address for the first of `targets`; the others are alternates. */
+  moveTo(targets: readonly NvmeTarget[]): void {
+    this.alternates = [...targets];
+    this.moving = true;
+    this.fail(new NvmeError('ECLOSED', `${this.qpair.name}: the controller is to be found elsewhere`));
+  }
+
+  private takeNextAddress(): void {
+    const next = this.alternates.shift();
+    if (next === undefined) return;
+    if (!this.moving) this.alternates.push(this.target);
+    this.moving = false;
+    this.target = next;
+    this.address = addressOf(next);
   }
 
   /** Ends all connections, and waits until they are gone. */
@@ -438,6 +483,12 @@ export class NvmeController implements EventTaker {
 
   async namespacesChanged(nsids: readonly number[]): Promise<void> {
     await this.rescan(await activeNamespaces(this.admin), nsids.length === 0, nsids);
+    await this.anaChanged();
+  }
+  async anaChanged(): Promise<void> {
+    if (!reportsAna(this.identify)) return;
+    await this.readAna();
+    this.events.push({ type: 'ana-changed' });
   }
   asyncEvent(event: AsyncEvent): void {
     this.events.push({ type: 'async-event', event });
@@ -477,6 +528,17 @@ export class NvmeController implements EventTaker {
       await this.group.sleep(SHUTDOWN_POLL_MS);
     }
   }
+}
+
+function addressOf({ trid, options }: NvmeTarget): TcpAddress {
+  const { header_digest, data_digest, connect_timeout_ms } = options;
+  return {
+    traddr: trid.traddr,
+    trsvcid: Number(trid.trsvcid),
+    digests: (header_digest ? pduFlag.hdgst : 0) | (data_digest ? pduFlag.ddgst : 0),
+    timeout_ms: connect_timeout_ms,
+    tls: null,
+  };
 }
 
 const bigints = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);

@@ -1,3 +1,4 @@
+export { reportsAna } from './ana.ts';
 export { AsyncEvents, getLogPage } from './async-events.ts';
 export { type CommandData, type CommandFields, Commands, type Completion } from './commands.ts';
 export { Connection, connect, Namespace } from './connect.ts';
