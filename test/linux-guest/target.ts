@@ -127,9 +127,11 @@ export class Target {
   #child: ChildProcess;
   #running = true;
   #keepFolder = false;
+  readonly #env: Record<string, string>;
 
   private constructor(folder: string, args: string[], options: TargetOptions) {
     this.folder = folder;
+    this.#env = options.env ?? {};
     const nodeArgs = program === process.execPath ? (options.nodeArgs ?? []) : [];
     const command = [...nodeArgs, ...firstArguments, '-r', this.socket, '-m', mask, ...args];
     this.output = `$ ${program} ${command.join(' ')}\n`;
@@ -227,7 +229,7 @@ export class Target {
   async replaceBy(config: Json): Promise<Target> {
     await this.kill();
     this.#keepFolder = true;
-    const next = await Target.start({ folder: this.folder, config });
+    const next = await Target.start({ folder: this.folder, config, env: this.#env });
     next.output = `${this.output}(killed)\n${next.output}`;
     return next;
   }

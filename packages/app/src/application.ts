@@ -152,6 +152,7 @@ export class Application {
     this.stopping ??= (async () => {
       if (this.listeners !== null) await this.listeners.close();
       else this.lock?.release();
+      for (const subsystem of this.subsystems) subsystem.ending?.();
       for (const subsystem of [...this.subsystems].reverse()) {
         try {
           await subsystem.stop?.();

@@ -45,6 +45,7 @@ export async function bdevPlugin({ plugins }: { readonly plugins: readonly strin
         name: 'bdev',
         depends_on: ['sock', 'iobuf', 'keyring'],
         config: () => bdevs.config(),
+        ending: () => bdevs.ending(),
         stop: () => bdevs.stop(),
       });
     },

@@ -16,6 +16,8 @@ export interface Subsystem {
   config(): ConfigEntry[] | null | Promise<ConfigEntry[] | null>;
   /** Called by framework_start_init, in order of dependency. */
   init?(): Promise<void> | void;
+  /** Called at the end, of all subsystems before any is stopped: what might never come is not to be waited for any more. */
+  ending?(): void;
   /** Called at the end, in the opposite order. */
   stop?(): Promise<void> | void;
 }

@@ -4,6 +4,7 @@ const texts: Record<number, string> = {
   [Errno.EPERM]: 'Operation not permitted',
   [Errno.ENOENT]: 'No such file or directory',
   [Errno.EIO]: 'Input/output error',
+  [Errno.ENXIO]: 'No such device or address',
   [Errno.EAGAIN]: 'Resource temporarily unavailable',
   [Errno.ENOMEM]: 'Cannot allocate memory',
   [Errno.EACCES]: 'Permission denied',

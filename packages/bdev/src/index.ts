@@ -9,7 +9,7 @@ export { BdevError } from './errors.ts';
 export { copyFromIo, copyToIo, ioEquals } from './gather.ts';
 export { defaultHistogram, Histogram, type HistogramOptions } from './histogram.ts';
 export { type BdevInfo, supportedIoTypes } from './info.ts';
-export { addIoStat, type IoStatJson, ioStatJson, newIoStat, type StatResetMode } from './io-stat.ts';
+export { addIoStat, countIo, type IoStatJson, ioStatJson, newIoStat, type StatResetMode } from './io-stat.ts';
 export { Errno, IoStatus, ioErrorNames } from './io-status.ts';
 export {
   IO_TYPE_COUNT,

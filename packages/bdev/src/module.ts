@@ -31,6 +31,8 @@ export interface BdevModule {
    * reject with an Error that says it.
    */
   examineDisk?(description: BdevDescription): Promise<void>;
+  /** The application is about to end: I/O that waits for what may never come is to fail. */
+  ending?(): void;
   /** `driver_specific` of bdev_get_bdevs. */
   info?(description: BdevDescription): Record<string, unknown>;
 }

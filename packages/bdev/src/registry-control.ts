@@ -240,6 +240,11 @@ export class BdevRegistry {
     this.notify('bdev_unregister', name);
   }
 
+  /** The application is about to end: see {@link BdevModule.ending}. */
+  ending(): void {
+    for (const module of this.modules.values()) module.ending?.();
+  }
+
   /**
    * Takes every bdev away: first those that nothing stands on, so that what they still have to write finds the bdevs
    * below them.

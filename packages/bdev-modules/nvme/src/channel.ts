@@ -1,5 +1,12 @@
-import { type BdevDescription, type BdevIo, IoStatus, IoType, type ModuleChannel } from '@spdk-ts/bdev';
-import { hostStatus, NvmeRequest, type NvmeRequestOwner } from '@spdk-ts/nvme';
+import {
+  type BdevDescription,
+  type BdevIo,
+  countIo,
+  IoStatus,
+  IoType,
+  type ModuleChannel,
+} from '@spdk-ts/bdev';
+import { NvmeRequest, type NvmeRequestOwner } from '@spdk-ts/nvme';
 import {
   dataTransfer,
   mediaStatus,
@@ -7,14 +14,13 @@ import {
   rwFlag,
   status,
   statusCode,
-  statusIsDnr,
   statusSc,
   statusSct,
   statusType,
 } from '@spdk-ts/nvme-spec';
 import type { Reactor } from '@spdk-ts/reactor';
 import type { NvmeContext } from './context.ts';
-import type { ReactorPath } from './path.ts';
+import { RequestSender } from './sender.ts';
 
 const COMPARE_FAILURE = status(statusType.media, mediaStatus.compareFailure);
 /** Bytes of a Dataset Management range, and the attribute that deallocates. */
@@ -23,26 +29,28 @@ const DEALLOCATE = 0x4;
 
 /** A thread's way to a namespace: each I/O is one command, whose request is used again. */
 export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
-  private readonly path: ReactorPath;
+  /** Which path requests take. */
+  readonly sender: RequestSender;
   private readonly reactor: Reactor;
   private readonly nsid: number;
-  private readonly controller: number;
-  private readonly retries_max: number;
-  private readonly onDestroy: () => void;
+  private readonly bdev: number;
+  private readonly counts: boolean;
+  private readonly block_size: number;
+  private readonly onDestroy: (sender: RequestSender) => void;
   private readonly requests: NvmeRequest[] = [];
-  /** Of each request: the I/O that it serves, how often it was tried again, and the buffer of its range. */
+  /** Of each request: the I/O that it serves, and the buffer of its range. */
   private readonly ios: (BdevIo | null)[] = [];
-  private readonly tries: number[] = [];
   private readonly buffers: number[] = [];
   private readonly free: number[] = [];
 
-  constructor(description: BdevDescription, reactor: Reactor, path: ReactorPath, onDestroy: () => void) {
-    const { nsid, controller, bdev_retry_count } = description.context as NvmeContext;
-    this.path = path;
+  constructor(description: BdevDescription, reactor: Reactor, onDestroy: (sender: RequestSender) => void) {
+    const context = description.context as NvmeContext;
+    this.sender = new RequestSender(reactor, context);
     this.reactor = reactor;
-    this.nsid = nsid;
-    this.controller = controller;
-    this.retries_max = bdev_retry_count < 0 ? Number.POSITIVE_INFINITY : bdev_retry_count;
+    this.nsid = context.nsid;
+    this.bdev = context.bdev;
+    this.counts = context.io_path_stat;
+    this.block_size = description.block_size;
     this.onDestroy = onDestroy;
   }
 
@@ -54,8 +62,7 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
     const index = this.free.length > 0 ? this.free.pop()! : this.grow();
     const request = this.requests[index]!;
     this.ios[index] = io;
-    this.tries[index] = 0;
-    if (this.fill(request, io)) this.path.submit(request);
+    if (this.fill(request, io)) this.sender.begin(request);
     else {
       this.release(index);
       io.complete(IoStatus.NOMEM);
@@ -68,8 +75,8 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
     request.ownerIndex = index;
     this.requests.push(request);
     this.ios.push(null);
-    this.tries.push(0);
     this.buffers.push(-1);
+    this.sender.grow();
     return index;
   }
 
@@ -135,35 +142,37 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
   nvmeDone(request: NvmeRequest): void {
     const index = request.ownerIndex;
     if (request.status === 0) {
+      if (this.counts) this.count(index);
       this.release(index).complete(IoStatus.SUCCESS);
       return;
     }
-    if (this.triesAgain(request)) {
-      this.tries[index]!++;
-      this.path.submit(request);
-      return;
-    }
+    if (this.sender.triesAgain(request)) return;
     const io = this.release(index);
     if (statusCode(request.status) === COMPARE_FAILURE) io.complete(IoStatus.MISCOMPARE);
     else io.completeNvme(statusSct(request.status), statusSc(request.status));
   }
 
-  /** An error that may pass: the connection was lost, or the controller does not forbid to try again. */
-  private triesAgain({ status: ended, ownerIndex }: NvmeRequest): boolean {
-    if (this.tries[ownerIndex]! >= this.retries_max || !this.path.mayComeBack) return false;
-    if (ended === hostStatus.ABORTED || ended === hostStatus.NO_PATH) return true;
-    return !statusIsDnr(ended) && statusSct(ended) !== statusType.media;
+  /** Counts an I/O that has succeeded on the path that it took. */
+  private count(index: number): void {
+    const stat = this.sender.taken[index]!.stat;
+    const io = this.ios[index]!;
+    if (stat !== null)
+      countIo(stat, io.type, io.num_blocks * this.block_size, this.reactor.now - io.submitted_at);
   }
 
+  /** Resets the controllers of all paths. */
   private reset(io: BdevIo): void {
-    const { controller } = this;
-    this.reactor.control.call('bdev_nvme', 'reset', { controller }).then(
+    const { bdev } = this;
+    this.reactor.control.call('bdev_nvme', 'resetBdev', { bdev }).then(
       () => io.complete(IoStatus.SUCCESS),
-      () => io.complete(IoStatus.FAILED),
+      () => {
+        this.sender.abortWaiting();
+        io.complete(IoStatus.FAILED);
+      },
     );
   }
 
   destroy(): void {
-    this.onDestroy();
+    this.onDestroy(this.sender);
   }
 }

@@ -7,422 +7,409 @@ import {
   type ModuleKeyring,
 } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
-import {
-  addressKey,
-  makeTransportId,
-  type NamespaceInfo,
-  type NvmeOptions,
-  type NvmeTarget,
-  resolveTarget,
-  type TransportId,
-} from '@spdk-ts/nvme';
+import { addressKey, type TransportId } from '@spdk-ts/nvme';
 import type { ReactorHost } from '@spdk-ts/reactor';
-import type { AttachedController, EventMessage, IoQueueParams, NvmeContext } from './context.ts';
-import { type KeyNames, type KeyOptions, KeysInUse } from './keys-control.ts';
+import { type AttachCall, type Attachment, prepareAttachment } from './attach-control.ts';
+import type { EventMessage, IoQueueParams, NvmeContext } from './context.ts';
+import { attachOn, ControllerEntry } from './controller-control.ts';
+import { ControllerGroup, type GroupParts } from './group-control.ts';
+import { type KeyNames, KeysInUse } from './keys-control.ts';
+import { type MultipathOptions, multipathOptions } from './multipath-control.ts';
+import type { NamespaceBdev } from './namespace-control.ts';
 import { checkTimeouts, defaultOptions, type NvmeModuleOptions } from './options-control.ts';
-import { bdevSpec, unfit } from './spec.ts';
+import { matches, type PathWanted } from './path-match-control.ts';
+import { calls, describeBdev, describeControllers } from './told-control.ts';
 
-export const MODULE = 'nvme';
-const MAX_BDEVS = 128;
-const SECOND_MS = 1000;
-
-export interface AttachCall extends Partial<NvmeModuleOptions>, KeyNames {
-  readonly name: string;
-  readonly trtype: string;
-  readonly traddr: string;
-  readonly adrfam?: string;
-  readonly trsvcid?: string;
-  readonly subnqn?: string;
-  readonly hostnqn?: string;
-  readonly hdgst?: boolean;
-  readonly ddgst?: boolean;
-  readonly fabrics_connect_timeout_us?: number;
-  readonly num_io_queues?: number;
-  readonly max_bdevs?: number;
-  readonly disable_sq_flow_control?: boolean;
+interface Which {
+  readonly controller: number;
 }
-
-/** A controller that was attached. */
-interface Entry {
-  readonly id: number;
-  readonly name: string;
-  readonly reactor: number;
-  readonly target: NvmeTarget;
-  call: AttachCall;
-  readonly options: NvmeModuleOptions;
-  info: AttachedController;
-  cntlid: number;
-  state: 'enabled' | 'resetting' | 'failed' | 'deleting';
-  /** Names of bdevs, by namespace. */
-  readonly bdevs: Map<number, string>;
-  /** Told when it is connected again, or given up. */
-  readonly waiting: ((connected: boolean) => void)[];
-  /** Changes of its namespaces, one after the other. */
-  changes: Promise<unknown>;
+interface TimedOut extends Which {
+  readonly qid: number;
+  readonly cid: number;
+  readonly again: boolean;
 }
 
 /** The controllers that are attached, on the control thread. */
-export class NvmeControllers {
+export class NvmeControllers implements GroupParts {
   options: NvmeModuleOptions = defaultOptions;
-  private readonly host: ReactorHost;
-  private readonly bdevs: BdevRegistry;
+  readonly host: ReactorHost;
+  readonly bdevs: BdevRegistry;
   private readonly log = new Logger('bdev_nvme');
-  private readonly entries = new Map<number, Entry>();
-  private readonly attaching = new Set<string>();
+  private readonly groups = new Map<string, ControllerGroup>();
+  private readonly entries = new Map<number, { entry: ControllerEntry; group: ControllerGroup }>();
+  /** Controllers of one name are connected one after the other. */
+  private readonly attaching = new Map<string, Promise<unknown>>();
   private readonly keys: KeysInUse;
-  /** Those that somebody else attaches anew: a discovery service. */
-  private readonly unsaved = new WeakSet<Entry>();
   private ids = 0;
+  private bdevNumbers = 0;
 
   constructor(host: ReactorHost, bdevs: BdevRegistry, keyring?: ModuleKeyring) {
     this.host = host;
     this.keys = new KeysInUse(keyring);
     this.bdevs = bdevs;
+    const entryOf = ({ controller }: Which) => this.entries.get(controller)?.entry;
     host.provide('bdev_nvme', {
-      queue: ({ controller }: { controller: number }) => this.ask(this.entry(controller), 'queue'),
-      queueReleased: ({ controller, params }: { controller: number; params: IoQueueParams }) => {
-        const entry = this.entries.get(controller);
-        if (entry !== undefined) void this.ask(entry, 'releaseQueue', { params }).catch(() => {});
+      queue: (which: Which & { again: number }) => this.entry(which).ask('queue', { again: which.again }),
+      queueReleased: (which: Which & { params: IoQueueParams }) => {
+        const { params } = which;
+        void entryOf(which)
+          ?.ask('releaseQueue', { params })
+          .catch(() => {});
       },
-      queueLost: ({ controller, message }: { controller: number; message: string }) => {
-        const entry = this.entries.get(controller);
-        if (entry?.state === 'enabled') void this.ask(entry, 'fail', { message }).catch(() => {});
+      queueLost: (which: Which & { epoch: number; message: string }) => {
+        const entry = entryOf(which);
+        if (entry?.connected && entry.epoch === which.epoch)
+          void entry.ask('fail', { message: which.message }).catch(() => {});
       },
-      timedOut: (which: { controller: number; qid: number; cid: number; again: boolean }) =>
-        this.timedOut(which),
+      notConnected: (which: Which) => entryOf(which)?.settle(false),
+      timedOut: (which: TimedOut) => this.timedOut(which),
+      anaError: (which: Which) => this.anaError(which),
       event: (message: EventMessage) => this.event(message),
-      reset: ({ controller }: { controller: number }) => this.resetEntry(this.entry(controller)),
+      resetBdev: ({ bdev }: { bdev: number }) => this.byNumber(bdev).reset(),
     });
   }
 
-  private ask(entry: Entry, method: string, params: object = {}): Promise<unknown> {
-    return this.host.call(entry.reactor, 'bdev_nvme', method, { controller: entry.id, ...params });
+  // --- what groups ask for ---
+
+  nextBdev(): number {
+    return ++this.bdevNumbers;
+  }
+  get io_path_stat(): boolean {
+    return this.options.io_path_stat;
+  }
+  get failback(): boolean {
+    return !this.options.disable_auto_failback;
   }
 
-  private entry(id: number): Entry {
-    const entry = this.entries.get(id);
-    if (entry === undefined) throw new BdevError(Errno.ENODEV, `controller ${id} has been detached`);
-    return entry;
+  // --- finding ---
+
+  private entry({ controller }: Which): ControllerEntry {
+    const found = this.entries.get(controller);
+    if (found === undefined) throw new BdevError(Errno.ENODEV, `controller ${controller} has been detached`);
+    return found.entry;
   }
 
-  byName(name: string): Entry {
-    for (const entry of this.entries.values()) if (entry.name === name) return entry;
-    throw new BdevError(Errno.ENODEV, `no NVMe controller has the name "${name}"`);
+  /** The controllers of a name. Throws BdevError ENODEV. */
+  byName(name: string): ControllerGroup {
+    const group = this.groups.get(name);
+    if (group === undefined || group.entries.length === 0)
+      throw new BdevError(Errno.ENODEV, `no NVMe controller has the name "${name}"`);
+    return group;
   }
 
-  /** bdev_nvme_set_options. */
-  setOptions(change: Partial<NvmeModuleOptions>): void {
-    const options = { ...this.options, ...change };
+  /** One controller of a name by its id, or (0) all. Throws BdevError ENODEV. */
+  controllersOf(name: string, cntlid = 0): ControllerEntry[] {
+    const { entries } = this.byName(name);
+    const found = entries.filter((entry) => cntlid === 0 || entry.cntlid === cntlid);
+    if (found.length > 0) return found;
+    const there = entries.map((entry) => entry.cntlid).join(', ');
+    throw new BdevError(Errno.ENODEV, `controller ${name} has no path with cntlid ${cntlid}, but ${there}`);
+  }
+
+  private byNumber(number: number): NamespaceBdev {
+    for (const { bdevs } of this.groups.values())
+      for (const bdev of bdevs.values()) if (bdev.number === number) return bdev;
+    throw new BdevError(Errno.ENODEV, `bdev ${number} has gone`);
+  }
+
+  /** The bdev of a name, alias or UUID. Throws BdevError ENODEV if there is none, or it is not of this module. */
+  bdevByName(name: string): { bdev: NamespaceBdev; group: ControllerGroup } {
+    const description = this.bdevs.get(name);
+    for (const group of this.groups.values())
+      for (const bdev of group.bdevs.values())
+        if (description !== undefined && bdev.name === description.name) return { bdev, group };
+    const why = description === undefined ? 'there is no such bdev' : 'it is not a bdev of this module';
+    throw new BdevError(Errno.ENODEV, `name is "${name}": ${why}`);
+  }
+
+  // --- methods ---
+
+  /** bdev_nvme_set_options. Throws BdevError EINVAL. */
+  setOptions({
+    multipath_opts,
+    ...change
+  }: Partial<Omit<NvmeModuleOptions, 'multipath_opts'>> & {
+    multipath_opts?: Partial<MultipathOptions>;
+  }): void {
+    const options = {
+      ...this.options,
+      ...change,
+      multipath_opts: multipathOptions(multipath_opts, this.options.multipath_opts),
+    };
     checkTimeouts(options);
     this.options = options;
+    for (const group of this.groups.values()) for (const bdev of group.bdevs.values()) group.tellPaths(bdev);
   }
 
   /** bdev_nvme_attach_controller: names of the bdevs. Without `saved` it is of no configuration. Rejects with BdevError. */
   async attach(call: AttachCall, { saved = true } = {}): Promise<string[]> {
+    const attachment = await prepareAttachment(call, this.options, this.keys, saved);
     const { name } = call;
-    if (this.attaching.has(name) || [...this.entries.values()].some((entry) => entry.name === name))
-      throw new BdevError(
-        Errno.EEXIST,
-        `there is an NVMe controller "${name}"; a second path to one is not supported`,
-      );
-    const options = { ...this.options, ...timeoutsOf(call) };
-    checkTimeouts(options);
-    const keys = this.keys.take(call);
-    const id = ++this.ids;
-    const reactor = id % this.host.reactors.length;
-    this.attaching.add(name);
+    const before = this.attaching.get(name) ?? Promise.resolve();
+    const connected = before
+      .then(() => this.connect(attachment))
+      .catch((error) => {
+        this.keys.release(call);
+        throw error;
+      });
+    const settled = connected.catch(() => {});
+    this.attaching.set(name, settled);
     try {
-      const target = await targetOf(call, options, keys);
-      const params = { controller: id, target };
-      const info = (await this.host
-        .call(reactor, 'bdev_nvme', 'attach', params)
-        .catch((error: Error) =>
-          Promise.reject(new BdevError(Errno.EIO, error.message)),
-        )) as AttachedController;
-      const entry: Entry = {
-        ...{ id, name, reactor, target, call, options, info, cntlid: info.cntlid },
-        ...{ state: 'enabled', bdevs: new Map(), waiting: [], changes: Promise.resolve() },
-      };
-      this.entries.set(id, entry);
-      if (!saved) this.unsaved.add(entry);
+      const { group, entry } = await connected;
       try {
-        for (const namespace of info.namespaces) await this.add(entry, namespace);
+        await Promise.all([...entry.namespaces.keys()].map((nsid) => group.reconcile(nsid)));
       } catch (error) {
-        await this.detachEntry(entry);
+        await this.remove(group, entry);
         throw error;
       }
-      return [...entry.bdevs.values()];
-    } catch (error) {
-      this.keys.release(call);
-      throw error;
+      return group.namesOf(entry);
     } finally {
-      this.attaching.delete(name);
+      if (this.attaching.get(name) === settled) this.attaching.delete(name);
     }
+  }
+
+  /** Connects one controller more, or finds out that an alternate address is one of the same controller. */
+  private async connect(attachment: Attachment): Promise<{ group: ControllerGroup; entry: ControllerEntry }> {
+    const { call, target } = attachment;
+    const known = this.groups.get(call.name);
+    known?.check(attachment);
+    for (const group of this.groups.values())
+      if (group !== known && group.find(attachment))
+        throw new BdevError(
+          Errno.EEXIST,
+          `A controller with the provided trid (traddr: ${target.trid.traddr}, hostnqn: ${target.options.hostnqn}) already exists: ${group.name}`,
+        );
+    const id = ++this.ids;
+    const info = await attachOn(this.host, id, [attachment]);
+    const dropped = (): Promise<unknown> =>
+      this.host.call(id % this.host.reactors.length, 'bdev_nvme', 'detach', { controller: id });
+    // It may have been detached meanwhile.
+    const group = this.groups.get(call.name) ?? new ControllerGroup(attachment, this);
+    try {
+      if (group.entries.length > 0 && group.multipath) group.checkPath(info);
+      group.checkNamespaces(info.namespaces);
+    } catch (error) {
+      await dropped();
+      throw error;
+    }
+    const active = group.entries[0];
+    if (active !== undefined && !group.multipath) {
+      await dropped();
+      await active.addAlternate(attachment);
+      return { group, entry: active };
+    }
+    const entry: ControllerEntry = new ControllerEntry(this.host, id, attachment, info, (nsid) => {
+      const bdev = group.bdevs.get(nsid);
+      if (bdev !== undefined) group.tellPaths(bdev);
+    });
+    this.groups.set(call.name, group);
+    this.entries.set(id, { entry, group });
+    group.entries.push(entry);
+    await entry.tell();
+    return { group, entry };
+  }
+
+  /**
+   * bdev_nvme_detach_controller: all paths of a name, or those that `wanted` describes. Rejects with BdevError: ENODEV without such a
+   * name, ENXIO without such a path.
+   */
+  async detach(name: string, wanted: PathWanted): Promise<void> {
+    const group = this.byName(name);
+    const gone: Promise<void>[] = [];
+    for (const entry of [...group.entries]) {
+      const going = entry.attachments.filter(({ target }) => matches(target, wanted));
+      if (going.length === entry.attachments.length) gone.push(this.remove(group, entry));
+      else for (const one of going) gone.push(this.removeAddress(entry, one));
+    }
+    if (gone.length === 0)
+      throw new BdevError(Errno.ENXIO, `controller ${name} has no path with ${JSON.stringify(wanted)}`);
+    await Promise.all(gone);
+  }
+
+  private async removeAddress(entry: ControllerEntry, { call, target }: Attachment): Promise<void> {
+    await entry.removeAddress(target);
+    this.keys.release(call);
+  }
+
+  /** Where controllers of a name are; nothing if there is none. */
+  paths(name: string): TransportId[] {
+    const entries = this.groups.get(name)?.entries ?? [];
+    return entries.flatMap(({ attachments }) => attachments.map(({ target }) => target.trid));
+  }
+
+  /** Detaches the path to an address. */
+  async detachPath(name: string, trid: TransportId): Promise<void> {
+    const { trtype, traddr, trsvcid, subnqn } = trid;
+    const there = this.paths(name).some((path) => addressKey(path) === addressKey(trid));
+    if (there) await this.detach(name, { trtype, traddr, trsvcid, subnqn });
   }
 
   /** bdev_nvme_set_keys. Rejects with an RPC error -126, or BdevError EACCES if either side does not believe the other. */
   async setKeys({ name, ...names }: KeyNames & { readonly name: string }): Promise<void> {
-    const entry = this.byName(name);
-    const { psk, dhchap_key: _, dhchap_ctrlr_key: __, ...rest } = entry.call;
-    const call: AttachCall = { ...rest, ...(psk !== undefined && { psk }), ...names };
-    const { dhchap_key, dhchap_ctrlr_key } = this.keys.take(call);
-    try {
-      const params = await this.ask(entry, 'setKeys', { keys: { dhchap_key, dhchap_ctrlr_key } });
-      await this.host.broadcast('bdev_nvme', 'authenticate', { controller: entry.id, params });
-    } catch (error) {
-      this.keys.release(call);
-      throw new BdevError(Errno.EACCES, (error as Error).message);
-    }
-    this.keys.release(entry.call);
-    entry.call = call;
+    for (const entry of this.byName(name).entries)
+      for (const before of entry.attachments) {
+        const { psk, dhchap_key: _, dhchap_ctrlr_key: __, ...rest } = before.call;
+        const call: AttachCall = { ...rest, ...(psk !== undefined && { psk }), ...names };
+        const { dhchap_key, dhchap_ctrlr_key } = this.keys.take(call);
+        try {
+          await entry.setKeys(before, call, { dhchap_key, dhchap_ctrlr_key });
+        } catch (error) {
+          this.keys.release(call);
+          throw new BdevError(Errno.EACCES, (error as Error).message);
+        }
+        this.keys.release(before.call);
+      }
   }
 
-  private async add(entry: Entry, namespace: NamespaceInfo): Promise<void> {
-    const { nsid } = namespace;
-    const why = unfit(namespace);
-    if (why !== '') {
-      this.log.notice(`controller ${entry.name}: namespace ${nsid} is left alone: ${why}`);
-      return;
-    }
-    const { max_bdevs = MAX_BDEVS } = entry.call;
-    if (entry.bdevs.size >= max_bdevs) {
-      this.log.warn(`controller ${entry.name}: namespace ${nsid} is left alone: max_bdevs is ${max_bdevs}`);
-      return;
-    }
-    const context: NvmeContext = {
-      ...{ controller: entry.id, controller_name: entry.name, nsid },
-      bdev_retry_count: entry.options.bdev_retry_count,
-      fast_io_fail_ms:
-        entry.options.fast_io_fail_timeout_sec === 0
-          ? -1
-          : entry.options.fast_io_fail_timeout_sec * SECOND_MS,
-    };
-    const bdev = await this.bdevs.register(MODULE, bdevSpec(entry.info, namespace, context));
-    entry.bdevs.set(nsid, bdev.name);
-  }
-
-  /** Where a controller is connected to; nothing if there is none of that name. */
-  paths(name: string): TransportId[] {
-    return [...this.entries.values()].filter((entry) => entry.name === name).map(({ target }) => target.trid);
-  }
-
-  /** Detaches a controller's path to an address. */
-  async detachPath(name: string, trid: TransportId): Promise<void> {
-    const entry = this.byName(name);
-    if (addressKey(entry.target.trid) === addressKey(trid)) await this.detachEntry(entry);
-  }
-
-  /** bdev_nvme_detach_controller. */
-  async detach(name: string): Promise<void> {
-    await this.detachEntry(this.byName(name));
-  }
-
-  private async detachEntry(entry: Entry): Promise<void> {
-    if (entry.state === 'deleting') return;
-    entry.state = 'deleting';
-    await entry.changes.catch(() => {});
-    await Promise.all([...entry.bdevs.values()].map((bdev) => this.bdevs.unregister(bdev, MODULE)));
+  private async remove(group: ControllerGroup, entry: ControllerEntry): Promise<void> {
+    await group.remove(entry);
+    for (const { call } of entry.attachments) this.keys.release(call);
     this.entries.delete(entry.id);
-    await this.ask(entry, 'detach').catch((error: Error) => this.log.warn(error.message));
-    this.keys.release(entry.call);
-    for (const told of entry.waiting.splice(0)) told(false);
+    if (group.entries.length === 0 && this.groups.get(group.name) === group) this.groups.delete(group.name);
   }
 
-  /** bdev_nvme_reset_controller. Rejects with BdevError EIO if it is not connected afterwards. */
-  async reset(name: string): Promise<void> {
-    await this.resetEntry(this.byName(name));
+  /** bdev_nvme_reset_controller, bdev_nvme_enable_controller and bdev_nvme_disable_controller: one after the other. */
+  async operate(operation: 'reset' | 'enable' | 'disable', name: string, cntlid = 0): Promise<void> {
+    for (const entry of this.controllersOf(name, cntlid)) {
+      if (operation === 'reset') await entry.reset(true);
+      else if (operation === 'disable') await entry.disable();
+      else {
+        await entry.enable();
+        const { group } = this.entries.get(entry.id)!;
+        const nsids = new Set([...group.bdevs.keys(), ...entry.namespaces.keys()]);
+        await Promise.all([...nsids].map((nsid) => group.reconcile(nsid, true)));
+      }
+    }
   }
 
-  private async resetEntry(entry: Entry): Promise<void> {
-    if (entry.state === 'failed' || entry.state === 'deleting')
-      throw new BdevError(Errno.EIO, `controller ${entry.name} is ${entry.state}`);
-    const done = new Promise<boolean>((resolve) => entry.waiting.push(resolve));
-    if (entry.state === 'enabled') await this.ask(entry, 'reset');
-    if (!(await done))
-      throw new BdevError(Errno.EIO, `controller ${entry.name} cannot be connected to again`);
+  /** bdev_nvme_set_multipath_policy. Throws BdevError. */
+  async setPolicy(name: string, options: Partial<MultipathOptions>): Promise<void> {
+    const { bdev, group } = this.bdevByName(name);
+    bdev.multipath = multipathOptions(options);
+    await group.sendPaths(bdev);
   }
 
-  private timedOut({
-    controller,
-    qid,
-    cid,
-    again,
-  }: {
-    controller: number;
-    qid: number;
-    cid: number;
-    again: boolean;
-  }): void {
-    const entry = this.entries.get(controller);
+  /** bdev_nvme_set_preferred_path. Throws BdevError. */
+  async prefer(name: string, wanted: PathWanted & { cntlid?: number }): Promise<void> {
+    const { bdev, group } = this.bdevByName(name);
+    const { cntlid, ...place } = wanted;
+    if (cntlid === undefined && Object.keys(place).length === 0)
+      throw new BdevError(Errno.EINVAL, 'cntlid is missing: it, or traddr and trsvcid, say which path it is');
+    const found = bdev.paths.find(
+      (entry) => (cntlid === undefined || entry.cntlid === cntlid) && matches(entry.target, place),
+    );
+    if (found === undefined)
+      throw new BdevError(
+        Errno.ENODEV,
+        `bdev ${bdev.name} has no path to a controller with ${JSON.stringify(wanted)}; bdev_nvme_get_io_paths lists them`,
+      );
+    bdev.prefer(found);
+    await group.sendPaths(bdev);
+  }
+
+  // --- what the reactors tell ---
+
+  private timedOut({ controller, qid, cid, again }: TimedOut): void {
+    const entry = this.entries.get(controller)?.entry;
     if (entry === undefined) return;
     const { action_on_timeout } = entry.options;
-    const what = `controller ${entry.name}: command ${cid} of queue ${qid} has timed out`;
+    const what = `controller ${entry.name} (${entry.address}): command ${cid} of queue ${qid} has timed out`;
     if (action_on_timeout === 'abort' && !again) {
       this.log.warn(`${what}: aborting it`);
-      void this.ask(entry, 'abort', { qid, cid }).catch(() => {});
+      void entry.ask('abort', { qid, cid }).catch(() => {});
     } else if (action_on_timeout !== 'none' && entry.state === 'enabled') {
       this.log.warn(`${what}: resetting the controller`);
-      void this.resetEntry(entry).catch((error: Error) => this.log.error(error.message));
+      void entry.reset(false).catch((error: Error) => this.log.error(error.message));
     }
   }
 
-  private event({ controller, type, nsid, namespace, message, cntlid }: EventMessage): void {
-    const entry = this.entries.get(controller);
-    if (entry === undefined || entry.state === 'deleting') return;
-    switch (type) {
+  /** A path has answered with an ANA error: until its log has been read again, its reactors do not use it. */
+  private anaError({ controller }: Which): void {
+    const found = this.entries.get(controller);
+    if (found === undefined) return;
+    const { entry, group } = found;
+    entry.ask('readAna').catch((error: Error) => {
+      this.log.warn(`controller ${entry.name} (${entry.address}): ${error.message}`);
+      for (const bdev of group.bdevs.values()) group.tellPaths(bdev, true);
+    });
+  }
+
+  private event(message: EventMessage): void {
+    const found = this.entries.get(message.controller);
+    if (found === undefined || found.entry.state === 'disabled') return;
+    const { entry, group } = found;
+    switch (message.type) {
       case 'disconnected':
-        entry.state = 'resetting';
-        this.log.warn(`controller ${entry.name} is lost: ${message}`);
-        this.tellPaths(entry, 'lost');
-        break;
-      case 'connected':
-        entry.state = 'enabled';
-        entry.cntlid = cntlid;
-        this.log.notice(`controller ${entry.name} is connected again`);
-        this.tellPaths(entry, 'connected');
-        for (const told of entry.waiting.splice(0)) told(true);
-        break;
+        entry.lost(message.message);
+        return;
       case 'failed':
-        entry.state = 'failed';
-        this.log.error(`controller ${entry.name} is given up: ${message}`);
-        this.tellPaths(entry, 'failed');
-        for (const told of entry.waiting.splice(0)) told(false);
-        void this.detachEntry(entry);
-        break;
+        entry.givenUp(message.message);
+        void this.remove(group, entry).catch((error: Error) => this.log.error(error.message));
+        return;
       default:
-        entry.changes = entry.changes
-          .then(() => this.changeNamespace(entry, nsid, type === 'namespace-removed' ? null : namespace))
-          .catch((error: Error) =>
-            this.log.warn(`controller ${entry.name}: namespace ${nsid}: ${error.message}`),
-          );
     }
+    group
+      .update(entry, message)
+      .catch((error: Error) =>
+        this.log.warn(`controller ${entry.name} (${entry.address}): namespaces: ${error.message}`),
+      );
+    // With the access that it has now.
+    if (message.type === 'connected') entry.foundAgain();
   }
 
-  private tellPaths({ id, cntlid }: Entry, method: 'lost' | 'connected' | 'failed'): void {
-    void this.host.broadcast('bdev_nvme', method, { controller: id, cntlid }).catch(() => {});
+  /** The application ends: nobody waits for lost controllers any more. */
+  ending(): void {
+    for (const { entry } of this.entries.values()) entry.losePatience();
   }
 
-  private async changeNamespace(entry: Entry, nsid: number, namespace: NamespaceInfo | null): Promise<void> {
-    const bdev = entry.bdevs.get(nsid);
-    if (namespace === null || unfit(namespace) !== '') {
-      entry.bdevs.delete(nsid);
-      if (bdev !== undefined) await this.bdevs.unregister(bdev, MODULE);
-    } else if (bdev === undefined) await this.add(entry, namespace);
-    else if (this.bdevs.get(bdev)?.num_blocks !== namespace.num_blocks)
-      await this.bdevs.resize(bdev, namespace.num_blocks);
+  /** The registry has let go of a bdev. */
+  destroyed({ context }: BdevDescription): void {
+    const { bdev } = context as NvmeContext;
+    for (const group of this.groups.values()) group.destroyed(bdev);
   }
 
   // --- what is told ---
 
   /** bdev_nvme_get_controllers. */
   list(name?: string) {
-    const found = name === undefined ? [...this.entries.values()] : [this.byName(name)];
-    return found.map((entry) => {
-      const { trtype, adrfam, traddr, trsvcid, subnqn } = entry.target.trid;
-      const host = { nqn: entry.target.options.hostnqn, addr: '', svcid: '' };
-      const trid = { trtype, adrfam, traddr, trsvcid, subnqn };
-      return { name: entry.name, ctrlrs: [{ state: entry.state, trid, cntlid: entry.cntlid, host }] };
-    });
+    const found = name === undefined ? [...this.groups.values()] : [this.byName(name)];
+    return found.map(describeControllers);
+  }
+
+  /** Every controller, by the number that reactors know it by. */
+  get byId(): ReadonlyMap<number, { readonly entry: ControllerEntry; readonly group: ControllerGroup }> {
+    return this.entries;
   }
 
   /** `driver_specific` of a bdev. */
-  info({ context }: BdevDescription): Record<string, unknown> {
-    const { controller, nsid } = context as NvmeContext;
-    const entry = this.entries.get(controller);
-    if (entry === undefined) return {};
-    const { trid } = entry.target;
-    const { vid, sn, mn, fr, subnqn, oacs, version, cmic } = entry.info;
-    const { trtype, adrfam, traddr, trsvcid } = trid;
-    const hex = (value: number): string => `0x${value.toString(16).padStart(4, '0')}`;
-    return {
-      nvme: [
-        {
-          trid: { trtype, adrfam, traddr, trsvcid, subnqn },
-          ctrlr_data: {
-            ...{
-              cntlid: entry.cntlid,
-              vendor_id: hex(vid),
-              model_number: mn.trim(),
-              serial_number: sn.trim(),
-            },
-            ...{ firmware_revision: fr.trim(), subnqn },
-            oacs: {
-              security: oacs & 1,
-              format: (oacs >> 1) & 1,
-              firmware: (oacs >> 2) & 1,
-              ns_manage: (oacs >> 3) & 1,
-            },
-            ...{ multi_ctrlr: (cmic & 2) !== 0, ana_reporting: (cmic & 8) !== 0 },
-          },
-          vs: { nvme_version: `${version >>> 16}.${(version >>> 8) & 0xff}` },
-          ns_data: {
-            id: nsid,
-            can_share:
-              ((entry.info.namespaces.find((one) => one.nsid === nsid)?.identify.nmic ?? 0) & 1) !== 0,
-          },
-        },
-      ],
-      mp_policy: 'active_passive',
-    };
+  info({ name }: BdevDescription): Record<string, unknown> {
+    for (const group of this.groups.values())
+      for (const bdev of group.bdevs.values()) if (bdev.name === name) return describeBdev(bdev);
+    return {};
   }
 
-  /** The call that attaches a bdev's controller, told for the first of its bdevs. */
-  config({ context, name }: BdevDescription): ModuleCall[] {
-    const entry = this.entries.get((context as NvmeContext).controller);
-    if (entry === undefined || this.unsaved.has(entry)) return [];
-    return [...entry.bdevs.values()][0] === name ? [attachCall(entry)] : [];
+  /** The calls that attach a bdev's controllers, told for the first of their bdevs, and what was set for this one. */
+  config({ context }: BdevDescription): ModuleCall[] {
+    const { bdev } = context as NvmeContext;
+    for (const group of this.groups.values()) {
+      const [first] = group.bdevs.values();
+      for (const one of group.bdevs.values())
+        if (one.number === bdev)
+          return [...(one === first ? calls.attach(group) : []), ...calls.settings(one, group)];
+    }
+    return [];
   }
 
   /** Those of controllers without bdevs. */
   pending(): ModuleCall[] {
-    const without = [...this.entries.values()].filter(({ bdevs }) => bdevs.size === 0);
-    return without.filter((entry) => !this.unsaved.has(entry)).map(attachCall);
+    return [...this.groups.values()].filter(({ bdevs }) => bdevs.size === 0).flatMap(calls.attach);
   }
 
   optionsCall(): ModuleCall {
-    return { method: 'bdev_nvme_set_options', params: { ...this.options } };
-  }
-}
-
-const attachCall = ({ call }: Entry): ModuleCall => ({
-  method: 'bdev_nvme_attach_controller',
-  params: { ...call },
-});
-
-function timeoutsOf(call: AttachCall): Partial<NvmeModuleOptions> {
-  const { ctrlr_loss_timeout_sec, reconnect_delay_sec, fast_io_fail_timeout_sec } = call;
-  return {
-    ...(ctrlr_loss_timeout_sec !== undefined && { ctrlr_loss_timeout_sec }),
-    ...(reconnect_delay_sec !== undefined && { reconnect_delay_sec }),
-    ...(fast_io_fail_timeout_sec !== undefined && { fast_io_fail_timeout_sec }),
-  };
-}
-
-async function targetOf(call: AttachCall, options: NvmeModuleOptions, keys: KeyOptions): Promise<NvmeTarget> {
-  const {
-    ctrlr_loss_timeout_sec: loss,
-    reconnect_delay_sec,
-    timeout_us,
-    timeout_admin_us,
-    action_on_timeout,
-  } = options;
-  const given: Partial<NvmeOptions> = {
-    ...keys,
-    ...{ header_digest: call.hdgst ?? false, data_digest: call.ddgst ?? false },
-    disable_sq_flow_control: call.disable_sq_flow_control ?? false,
-    keep_alive_timeout_ms: options.keep_alive_timeout_ms,
-    timeout_ms: action_on_timeout === 'none' ? 0 : Math.ceil(timeout_us / 1000),
-    ctrlr_loss_timeout_ms: loss < 0 ? -1 : loss * SECOND_MS,
-    reconnect_delay_ms: reconnect_delay_sec * SECOND_MS,
-    ...(timeout_admin_us > 0 && { admin_timeout_ms: Math.ceil(timeout_admin_us / 1000) }),
-    ...(call.num_io_queues !== undefined && { num_io_queues: call.num_io_queues }),
-    ...(call.fabrics_connect_timeout_us && {
-      connect_timeout_ms: Math.ceil(call.fabrics_connect_timeout_us / 1000),
-    }),
-  };
-  try {
-    return await resolveTarget(makeTransportId(call), given);
-  } catch (error) {
-    throw new BdevError(Errno.EINVAL, (error as Error).message);
+    const { multipath_opts, ...others } = this.options;
+    return {
+      method: 'bdev_nvme_set_options',
+      params: { ...others, multipath_opts: calls.policy(multipath_opts) },
+    };
   }
 }

@@ -4,7 +4,8 @@ import { addressKey, type Discovered, makeTransportId, resolveTarget, type Trans
 import { DISCOVERY_NQN } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { errnoError } from '@spdk-ts/rpc';
-import type { AttachCall, NvmeControllers } from './controllers-control.ts';
+import type { AttachCall } from './attach-control.ts';
+import type { NvmeControllers } from './controllers-control.ts';
 import type { DiscoveredMessage } from './discovery-reactor.ts';
 import { checkTimeouts } from './options-control.ts';
 
@@ -180,7 +181,7 @@ export class NvmeDiscovery {
       const { code, message } = error as { code?: unknown; message: string };
       this.log.warn(`discovery ${call.name}: ${subnqn} at ${traddr}:${trsvcid} is not attached: ${message}`);
       // One path of several: the others serve.
-      return known !== undefined && code === Errno.EEXIST ? null : (error as Error);
+      return known !== undefined && code === Errno.EALREADY ? null : (error as Error);
     }
   }
 

@@ -1,7 +1,9 @@
-import type { BdevControlPlugin, BdevPluginContext } from '@spdk-ts/bdev';
-import { MODULE, NvmeControllers } from './controllers-control.ts';
+import { type BdevControlPlugin, BdevError, type BdevPluginContext, Errno } from '@spdk-ts/bdev';
+import { NvmeControllers } from './controllers-control.ts';
 import { NvmeDiscovery } from './discovery-control.ts';
+import { MODULE } from './group-control.ts';
 import { methods } from './schema.ts';
+import { ioPaths, pathStats } from './told-control.ts';
 
 const plugin: BdevControlPlugin = {
   name: MODULE,
@@ -12,19 +14,20 @@ const plugin: BdevControlPlugin = {
     const discovery = new NvmeDiscovery(host, controllers);
     bdevs.registerModule({
       name: MODULE,
-      destroy: () => {},
+      destroy: (description) => controllers.destroyed(description),
       config: (description) => controllers.config(description),
       pending: () => [...controllers.pending(), ...discovery.config()],
       options: () => [controllers.optionsCall()],
       info: (description) => controllers.info(description),
+      ending: () => controllers.ending(),
     });
     rpc.register('bdev_nvme_set_options', (params) => {
       controllers.setOptions(params);
       return true;
     });
     rpc.register('bdev_nvme_attach_controller', (params) => controllers.attach(params));
-    rpc.register('bdev_nvme_detach_controller', async ({ name }) => {
-      await controllers.detach(name);
+    rpc.register('bdev_nvme_detach_controller', async ({ name, ...wanted }) => {
+      await controllers.detach(name, wanted);
       return true;
     });
     rpc.register('bdev_nvme_get_controllers', ({ name }) => controllers.list(name));
@@ -41,8 +44,32 @@ const plugin: BdevControlPlugin = {
       return true;
     });
     rpc.register('bdev_nvme_get_discovery_info', () => discovery.info());
-    rpc.register('bdev_nvme_reset_controller', async ({ name }) => {
-      await controllers.reset(name);
+    for (const operation of ['reset', 'enable', 'disable'] as const)
+      rpc.register(`bdev_nvme_${operation}_controller`, async ({ name, cntlid }) => {
+        await controllers.operate(operation, name, cntlid);
+        return true;
+      });
+    rpc.register('bdev_nvme_get_io_paths', ({ name }) =>
+      ioPaths(
+        host,
+        controllers.byId,
+        name === undefined ? undefined : controllers.bdevByName(name).bdev.name,
+      ),
+    );
+    rpc.register('bdev_nvme_get_path_iostat', ({ name }) => {
+      if (!controllers.io_path_stat)
+        throw new BdevError(
+          Errno.EPERM,
+          'RPC not enabled if io_path_stat is false: set it with bdev_nvme_set_options before controllers are attached',
+        );
+      return pathStats(host, controllers.bdevByName(name).bdev);
+    });
+    rpc.register('bdev_nvme_set_preferred_path', async ({ name, ...wanted }) => {
+      await controllers.prefer(name, wanted);
+      return true;
+    });
+    rpc.register('bdev_nvme_set_multipath_policy', async ({ name, rr_min_io: min_io, ...policy }) => {
+      await controllers.setPolicy(name, { ...policy, ...(min_io !== undefined && { min_io }) });
       return true;
     });
   },

@@ -12,6 +12,7 @@ export interface KeyNames {
 const parameters = ['psk', 'dhchap_key', 'dhchap_ctrlr_key'] as const;
 
 export type KeyOptions = Pick<NvmeOptions, (typeof parameters)[number]>;
+export type DhchapKeys = Pick<KeyOptions, 'dhchap_key' | 'dhchap_ctrlr_key'>;
 
 /** Keys of the keyring that controllers use, by the call that names them: held there for as long as that is in force. */
 export class KeysInUse {

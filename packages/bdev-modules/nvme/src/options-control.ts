@@ -1,4 +1,5 @@
 import { BdevError, Errno } from '@spdk-ts/bdev';
+import { defaultMultipath, type MultipathOptions } from './multipath-control.ts';
 
 export interface NvmeModuleOptions {
   readonly action_on_timeout: 'none' | 'reset' | 'abort';
@@ -9,6 +10,11 @@ export interface NvmeModuleOptions {
   readonly ctrlr_loss_timeout_sec: number;
   readonly reconnect_delay_sec: number;
   readonly fast_io_fail_timeout_sec: number;
+  /** I/O stays on the path that it has gone to, once the one before can be used again. */
+  readonly disable_auto_failback: boolean;
+  /** Each path counts its I/O. */
+  readonly io_path_stat: boolean;
+  readonly multipath_opts: MultipathOptions;
 }
 
 /** SPDK's. */
@@ -21,6 +27,9 @@ export const defaultOptions: NvmeModuleOptions = {
   ctrlr_loss_timeout_sec: 0,
   reconnect_delay_sec: 0,
   fast_io_fail_timeout_sec: 0,
+  disable_auto_failback: false,
+  io_path_stat: false,
+  multipath_opts: defaultMultipath,
 };
 
 const invalid = (explanation: string): never => {

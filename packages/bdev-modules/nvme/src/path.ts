@@ -1,206 +1,189 @@
-import { TICKS_PER_MS } from '@spdk-ts/env';
 import type { Logger } from '@spdk-ts/log';
 import {
   type AuthParams,
   authenticateQueue,
-  hostStatus,
   type IoQueueParams,
-  type NvmeError,
+  NvmeError,
   NvmePollGroup,
   type NvmeQpair,
-  type NvmeRequest,
   openIoQueue,
-  reopenIoQueue,
+  QpairState,
   type TcpQpair,
 } from '@spdk-ts/nvme';
-import type { Poller, Reactor } from '@spdk-ts/reactor';
-import type { NvmeContext } from './context.ts';
+import type { Reactor } from '@spdk-ts/reactor';
+import type { ControllerMessage } from './context.ts';
 
-type PathState = 'opening' | 'open' | 'lost' | 'failed';
+const GONE = new NvmeError('ECLOSED', 'the controller has been connected again');
+/** How often {@link ReactorPath.drain} looks. */
+const DRAIN_POLL_MS = 1;
+
+/** A channel that may use a path: told when the queue comes, goes, or will not come any more. */
+export interface PathUser {
+  pathChanged(): void;
+}
 
 /**
- * A reactor's way to one controller: an I/O queue that all channels of its namespaces share here. While it is being opened, or the
- * controller is lost and looked for, requests wait.
+ * A reactor's way to one controller: an I/O queue that all channels of its namespaces share here. It is opened when the first of them
+ * comes, and again whenever the controller is connected again.
  */
 export class ReactorPath {
   readonly controller: number;
+  /** The queue while it can be used, or null. */
+  qpair: NvmeQpair | null = null;
+  /** Without a queue: there may be one again. */
+  hope = true;
+  /** See {@link ControllerMessage.retry_delays_ms}. */
+  retry_delays_ms: readonly number[] = [0];
   private readonly reactor: Reactor;
   private readonly log: Logger;
-  private readonly fast_io_fail_ms: number;
-  private users = 0;
-  private state: PathState = 'opening';
+  private readonly users = new Set<PathUser>();
+  /** What the control thread says. */
+  private told: ControllerMessage;
+  /** Epoch whose queue was opened, or could not be. */
+  private tried = -1;
+  /** The queue, usable or not, and the number that it was granted. */
+  private queue: NvmeQpair | null = null;
   private params: IoQueueParams | null = null;
-  private qpair: NvmeQpair | null = null;
-  /** Requests that wait, oldest first. */
-  private waiting: NvmeRequest[] = [];
-  private failTimer: Poller | null = null;
-  /** The controller has been lost for so long that I/O is to fail. */
-  private failing = false;
-  private ended = false;
+  private opening = false;
+  /** This reactor is granted no queue in this epoch. */
+  private refused = false;
 
-  constructor(reactor: Reactor, context: NvmeContext, log: Logger) {
+  constructor(reactor: Reactor, told: ControllerMessage, log: Logger) {
     this.reactor = reactor;
-    this.controller = context.controller;
-    this.fast_io_fail_ms = context.fast_io_fail_ms;
+    this.controller = told.controller;
+    this.told = told;
     this.log = log;
+    this.take(told);
+  }
+
+  /** The queue's connection is there, whether it is to be used or not. */
+  get connected(): boolean {
+    return this.queue?.state === QpairState.OPEN;
+  }
+
+  use(user: PathUser): void {
+    this.users.add(user);
     void this.open();
   }
 
-  get(): void {
-    this.users++;
+  /** The last user's leaving closes the queue. */
+  leave(user: PathUser): void {
+    if (this.users.delete(user) && this.users.size === 0) this.close();
   }
-  /** True if nobody uses it any more: it closes. */
-  put(): boolean {
-    if (--this.users > 0) return false;
-    this.close();
+
+  /** The control thread tells how the controller is. */
+  take(told: ControllerMessage): void {
+    if (told.epoch !== this.told.epoch) this.refused = false;
+    if (told.incarnation !== this.told.incarnation) this.params = null;
+    this.told = told;
+    this.retry_delays_ms = told.retry_delays_ms;
+    if (!told.up) this.queue?.close();
+    this.update();
+    void this.open();
+  }
+
+  /** Says what can be used now, if that is something else than before. */
+  private update(): void {
+    const { told, queue } = this;
+    const hope = told.hope && !this.refused;
+    const qpair = told.up && !told.held && queue?.state === QpairState.OPEN ? queue : null;
+    if (qpair === this.qpair && hope === this.hope) return;
+    this.qpair = qpair;
+    this.hope = hope;
+    for (const user of [...this.users]) user.pathChanged();
+  }
+
+  /** Opens a queue for the present connection of the controller, once; a failure means that the controller is lost, too. */
+  private async open(): Promise<void> {
+    if (this.opening) return;
+    this.opening = true;
+    while (this.told.up && this.users.size > 0 && this.tried !== this.told.epoch) {
+      this.tried = this.told.epoch;
+      const { epoch } = this.told;
+      try {
+        await this.openQueue();
+      } catch (error) {
+        this.openFailed(error as Error, epoch);
+      }
+    }
+    this.opening = false;
+    if (this.users.size === 0) this.close();
+  }
+
+  private async openQueue(): Promise<void> {
+    const { controller, queue } = this;
+    if (queue !== null) await (queue as TcpQpair).closeAndWait(queue.error ?? GONE);
+    this.queue = null;
+    const again = this.params?.connect.qid ?? 0;
+    this.params = (await this.reactor.control.call('bdev_nvme', 'queue', {
+      controller,
+      again,
+    })) as IoQueueParams;
+    const qpair = await openIoQueue(NvmePollGroup.of(this.reactor), this.params);
+    this.queue = qpair;
+    qpair.onClosed = (error) => this.queueClosed(qpair, error.message);
+    qpair.onTimeout = (request) => {
+      const which = { controller, qid: qpair.qid, cid: request.cid, again: request.aborting };
+      request.aborting = true;
+      this.reactor.control.notify('bdev_nvme', 'timedOut', which);
+    };
+    this.update();
+  }
+
+  private openFailed(error: Error, epoch: number): void {
+    if (this.users.size === 0) return;
+    this.log.warn(`reactor ${this.reactor.index}: no I/O queue: ${error.message}`);
+    // Whatever the network does, there is no more to be had.
+    if ((error as NvmeError).code === 'EUNSUPPORTED') {
+      this.refused = true;
+      this.update();
+    } else if (epoch === this.told.epoch) this.tellLost(error.message);
+  }
+
+  private queueClosed(queue: NvmeQpair, message: string): void {
+    if (queue !== this.queue) return;
+    this.update();
+    if (this.told.up) this.tellLost(message);
+  }
+
+  private tellLost(message: string): void {
+    const { controller } = this;
+    const { epoch } = this.told;
+    this.reactor.control.notify('bdev_nvme', 'queueLost', { controller, epoch, message });
+  }
+
+  /** Resolves when nothing is outstanding any more, true, or after so long. */
+  async drain(timeout_ms: number): Promise<boolean> {
+    const group = NvmePollGroup.of(this.reactor);
+    const deadline = group.deadline(timeout_ms);
+    while ((this.queue?.outstanding ?? 0) > 0) {
+      if (group.reactor.clock.now() > deadline) return false;
+      await group.sleep(DRAIN_POLL_MS);
+    }
     return true;
   }
 
-  private get group(): NvmePollGroup {
-    return NvmePollGroup.of(this.reactor);
-  }
-
-  private async open(): Promise<void> {
-    const { controller } = this;
-    try {
-      this.params = (await this.reactor.control.call('bdev_nvme', 'queue', { controller })) as IoQueueParams;
-      const qpair = await openIoQueue(this.group, this.params);
-      if (this.ended) {
-        qpair.close();
-        return;
-      }
-      this.qpair = qpair;
-      qpair.onClosed = (error) => this.queueClosed(error.message);
-      qpair.onTimeout = (request) => {
-        const which = { controller, qid: qpair.qid, cid: request.cid, again: request.aborting };
-        request.aborting = true;
-        this.reactor.control.notify('bdev_nvme', 'timedOut', which);
-      };
-      this.opened();
-    } catch (error) {
-      if (this.ended) return;
-      this.log.warn(`reactor ${this.reactor.index}: no I/O queue: ${(error as Error).message}`);
-      if (this.state === 'opening') this.queueClosed((error as Error).message);
-    }
-  }
-
   /**
-   * The controller has other keys: the queue proves itself with them, now and when it is opened again. If it is not believed its
-   * connection ends, and the controller is connected anew.
+   * The controller has other keys: the queue proves itself with them. If it is not believed its connection ends, and the controller is
+   * connected anew.
    */
   async authenticate(params: AuthParams): Promise<void> {
-    if (this.params !== null)
-      this.params = { ...this.params, connect: { ...this.params.connect, ...params } };
-    const { qpair } = this;
-    if (this.state !== 'open' || qpair === null) return;
-    await authenticateQueue(qpair, params).catch((error: NvmeError) => qpair.fail(error));
-  }
-
-  private opened(): void {
-    this.state = 'open';
-    this.failing = false;
-    this.stopTimer();
-    const waiting = this.waiting;
-    this.waiting = [];
-    for (const request of waiting) this.submit(request);
-  }
-
-  /** Sends a request, now or when there is a connection again; one that can have none ends in a later iteration. */
-  submit(request: NvmeRequest): void {
-    if (this.state === 'open' && this.qpair!.submit(request) === 0) return;
-    if (this.state === 'failed' || this.failing) this.fail(request);
-    else this.waiting.push(request);
-  }
-
-  private fail(request: NvmeRequest): void {
-    request.status = hostStatus.NO_PATH;
-    // Never from within a submit.
-    this.group.thread.send(() => request.owner.nvmeDone(request));
-  }
-
-  /** True if a request that was aborted with the connection may find another one. */
-  get mayComeBack(): boolean {
-    return this.state !== 'failed' && !this.failing;
-  }
-
-  private queueClosed(message: string): void {
-    if (this.state === 'failed' || this.ended) return;
-    const was_open = this.state === 'open' || this.state === 'opening';
-    this.state = 'lost';
-    this.startTimer();
-    const { controller } = this;
-    if (was_open) this.reactor.control.notify('bdev_nvme', 'queueLost', { controller, message });
-  }
-
-  /** The controller has been lost: its queues with it. */
-  lost(): void {
-    if (this.state === 'failed') return;
-    this.state = 'lost';
-    this.startTimer();
-    this.qpair?.close();
-  }
-
-  /** It is connected again, perhaps with another CNTLID. */
-  async connected(cntlid: number): Promise<void> {
-    const { qpair, params } = this;
-    if (this.ended || this.state === 'failed') return;
-    if (qpair === null || params === null) {
-      this.state = 'opening';
-      await this.open();
-      return;
-    }
-    try {
-      await (qpair as TcpQpair).closeAndWait(qpair.error!);
-      await reopenIoQueue(qpair as TcpQpair, { ...params, connect: { ...params.connect, cntlid } });
-      this.opened();
-    } catch (error) {
-      this.log.warn(`reactor ${this.reactor.index}: ${(error as Error).message}`);
-      this.state = 'open';
-      this.queueClosed((error as Error).message);
-    }
-  }
-
-  /** It has been given up. */
-  failed(): void {
-    this.state = 'failed';
-    this.stopTimer();
-    this.failWaiting();
-    this.qpair?.close();
-  }
-
-  private failWaiting(): void {
-    const waiting = this.waiting;
-    this.waiting = [];
-    for (const request of waiting) this.fail(request);
-  }
-
-  private startTimer(): void {
-    if (this.fast_io_fail_ms < 0 || this.failTimer !== null || this.failing) return;
-    const until = this.reactor.now + this.fast_io_fail_ms * TICKS_PER_MS;
-    this.failTimer = this.group.thread.registerPoller(
-      'bdev_nvme_fast_io_fail',
-      () => {
-        if (this.reactor.now < until) return 0;
-        this.stopTimer();
-        this.failing = true;
-        this.failWaiting();
-        return 1;
-      },
-      Math.max(1000, this.fast_io_fail_ms * 100),
-    );
-  }
-
-  private stopTimer(): void {
-    this.failTimer?.unregister();
-    this.failTimer = null;
+    const { queue } = this;
+    if (queue?.state !== QpairState.OPEN) return;
+    await authenticateQueue(queue, params).catch((error: NvmeError) => queue.fail(error));
   }
 
   private close(): void {
-    this.ended = true;
-    this.stopTimer();
-    if (this.qpair !== null) this.qpair.onClosed = null;
-    this.qpair?.close();
-    const { controller, params } = this;
+    if (this.opening) return; // and so it is closed when that ends
+    const { queue, params, controller } = this;
+    this.queue = null;
+    this.params = null;
+    this.qpair = null;
+    this.tried = -1;
+    if (queue !== null) {
+      queue.onClosed = null;
+      queue.close();
+    }
     if (params !== null) this.reactor.control.notify('bdev_nvme', 'queueReleased', { controller, params });
   }
 }

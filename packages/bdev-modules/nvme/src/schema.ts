@@ -11,6 +11,7 @@ import {
 import { accessMethods, keys } from './schema-access.ts';
 import { timeouts, trid } from './schema-common.ts';
 import { discoveryMethods } from './schema-discovery.ts';
+import { multipathMethods, multipathOpts, pathFields } from './schema-multipath.ts';
 
 const define = inFamily('nvme');
 
@@ -44,6 +45,15 @@ export const methods = [
         'How often an I/O is tried again after an error that may pass; -1: for ever.',
         { default: '3' },
       ),
+      disable_auto_failback: optional(
+        t.bool,
+        'I/O that has gone to another path stays there when the one before it can be used again.',
+        { default: 'false' },
+      ),
+      io_path_stat: optional(t.bool, 'Count I/O on each path, for `bdev_nvme_get_path_iostat`.', {
+        default: 'false',
+      }),
+      multipath_opts: multipathOpts,
       ...timeouts,
     },
     result: t.bool,
@@ -52,7 +62,7 @@ export const methods = [
   }),
   define({
     name: 'bdev_nvme_attach_controller',
-    text: 'Connects to an NVMe-oF controller over TCP, and makes a bdev of each of its namespaces: `<name>n<nsid>`. Zoned and key value namespaces, and those with metadata, are left alone.',
+    text: 'Connects to an NVMe-oF controller over TCP, and makes a bdev of each of its namespaces: `<name>n<nsid>`. If there are controllers of this name, it is one more path to the same subsystem, and to their bdevs. Zoned and key value namespaces, and those with metadata, are left alone.',
     params: {
       name: required(t.string, 'Name of the controller.', { cli: option('-b, --name') }),
       trtype: required(t.string, 'Transport: `TCP`.', { cli: option('-t, --trtype') }),
@@ -79,9 +89,10 @@ export const methods = [
       ...keys,
       multipath: optional(
         t.oneOf('disable', 'failover', 'multipath'),
-        'A controller has one path here: a second one of the same name is refused.',
-        { default: 'disable', cli: option('-x, --multipath') },
+        'What a further controller of the same name is: `multipath` another path, which may be used at the same time; `failover` another address of the first one, which is used when that is lost; `disable` an error.',
+        { default: 'multipath', cli: option('-x, --multipath') },
       ),
+      multipath_opts: multipathOpts,
       num_io_queues: optional(t.u32, 'I/O queues to ask for: each reactor that does I/O takes one.', {
         ...{ default: '1024', cli: option('--num-io-queues') },
       }),
@@ -93,19 +104,26 @@ export const methods = [
     resultText: 'Names of the bdevs.',
     errors: [
       [-5, 'The controller cannot be connected to: the message says which step failed.'],
-      [-17, 'There is a controller of this name.'],
-      [-22, 'A parameter is wrong: the message says which.'],
+      [-17, 'Another name has a controller at this address.'],
+      [
+        -22,
+        'A parameter is wrong, or the controller is no path to what the name stands for: the message says which.',
+      ],
+      [-114, 'The name has this path already, or is not to have several.'],
       [-126, 'There is no key of a name.'],
     ],
     cli: { print: 'words' },
   }),
   define({
     name: 'bdev_nvme_detach_controller',
-    text: 'Removes the bdevs of a controller, and disconnects from it.',
-    params: { name: name('Name of the controller.') },
+    text: 'Disconnects from all controllers of a name, or from those that have what is given beside it. A bdev stays while it has a path.',
+    params: { name: name('Name of the controller.'), ...pathFields },
     result: t.bool,
     resultText: '`true`',
-    errors: [[-19, 'No such controller.']],
+    errors: [
+      [-6, 'No path has what was given.'],
+      [-19, 'No such controller.'],
+    ],
   }),
   define({
     name: 'bdev_nvme_get_controllers',
@@ -118,26 +136,18 @@ export const methods = [
           t.object({
             state: t.string,
             trid,
+            alternate_trids: optional(t.array(trid), 'Of `failover`: other addresses.'),
             cntlid: t.u16,
             host: t.object({ nqn: t.string, addr: t.string, svcid: t.string }),
           }),
         ),
       }),
     ),
-    resultText: '`state`: `enabled`, `resetting` (also while it is looked for) or `failed`.',
+    resultText:
+      '`state`: `enabled`, `resetting` (also while it is looked for), `disabled`, `deleting` or `failed`.',
     errors: [[-19, 'No such controller.']],
   }),
-  define({
-    name: 'bdev_nvme_reset_controller',
-    text: 'Drops a controller’s connections and makes them again. I/O waits meanwhile.',
-    params: { name: name('Name of the controller.') },
-    result: t.bool,
-    resultText: '`true`, once it is connected again.',
-    errors: [
-      [-5, 'It could not be connected to again.'],
-      [-19, 'No such controller.'],
-    ],
-  }),
+  ...multipathMethods,
   ...accessMethods,
   ...discoveryMethods,
 ];

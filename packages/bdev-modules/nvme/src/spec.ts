@@ -29,6 +29,7 @@ function typesOf({ oncs: can, vwc }: AttachedController): number {
 
 /** The bdev of a namespace. */
 export function bdevSpec(
+  controller_name: string,
   controller: AttachedController,
   info: NamespaceInfo,
   context: NvmeContext,
@@ -40,7 +41,7 @@ export function bdevSpec(
     Math.max(1, Math.floor(controller.transfer_bytes / block_size)),
   );
   return {
-    name: `${context.controller_name}n${nsid}`,
+    name: `${controller_name}n${nsid}`,
     product_name: 'NVMe disk',
     uuid: uuid || uuidOf(nguid) || undefined,
     ...{ block_size, num_blocks, context, max_rw_size },
