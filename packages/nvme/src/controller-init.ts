@@ -1,11 +1,15 @@
 import {
+  adminOpcode,
   type ControllerCapabilities,
   capCss,
   ccCss,
   cns,
+  ctratt,
   decodeCap,
   decodeCsts,
   encodeCc,
+  fid,
+  hostBehavior,
   type IdentifyController,
   identifyController,
   register,
@@ -47,6 +51,18 @@ export async function enableController(group: NvmePollGroup, admin: Commands): P
   await untilReady(group, admin, true, patience_ms);
   const told = identifyController.decode(await identify(admin, cns.controller));
   return { cap, version, identify: told };
+}
+
+/**
+ * Tells a controller that has namespaces with guards of 32 and 64 bits that this host knows them (LBAFEE; Base 2.0, 5.27.1.18):
+ * else it refuses I/O to them. A controller that does not take it is left as it is.
+ */
+export async function acceptExtendedFormats(admin: Commands, told: IdentifyController): Promise<void> {
+  if ((told.ctratt & ctratt.extendedLbaFormats) === 0) return;
+  const out = new Uint8Array(hostBehavior.size);
+  hostBehavior.encode({ lbafee: 1 }, out);
+  const fields = { opcode: adminOpcode.setFeatures, cdw10: fid.hostBehaviorSupport };
+  await admin.run(fields, { out, what: 'Set Features (Host Behavior Support)' });
 }
 
 async function untilReady(

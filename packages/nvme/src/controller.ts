@@ -20,7 +20,7 @@ import type { Poller } from '@spdk-ts/reactor';
 import { readAnaStates, reportsAna } from './ana.ts';
 import { AsyncEvents, type EventTaker } from './async-events.ts';
 import { Commands } from './commands.ts';
-import { enableController, IO_CQES, IO_SQES } from './controller-init.ts';
+import { acceptExtendedFormats, enableController, IO_CQES, IO_SQES } from './controller-init.ts';
 import { NvmeError } from './errors.ts';
 import { EventStream } from './event-stream.ts';
 import {
@@ -198,6 +198,7 @@ export class NvmeController implements EventTaker {
       const { submission, completion } = decodeNumberOfQueues(dw0);
       this.num_io_queues = Math.min(wanted, submission, completion);
     }
+    await acceptExtendedFormats(this.admin, this.identify);
     await this.rescan(await activeNamespaces(this.admin), true);
   }
 
@@ -507,8 +508,7 @@ export class NvmeController implements EventTaker {
     this.keepAlive = null;
     for (const queue of this.queues.keys()) queue.close();
     // A controller that does not answer, or not in time, is left as it is.
-    if (state === 'ready')
-      await Promise.race([this.shutDown().catch(() => {}), this.group.sleep(SHUTDOWN_MS_MAX)]);
+    if (state === 'ready') await this.group.within(this.shutDown(), SHUTDOWN_MS_MAX);
     await this.disconnect(new NvmeError('ECLOSED', `${this.qpair.name} has been closed`));
     this.queues.clear();
     this.events.end();

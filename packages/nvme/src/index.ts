@@ -22,6 +22,12 @@ export {
   openIoQueue,
   reopenIoQueue,
 } from './io-queue.ts';
+export type {
+  CommandLimits,
+  KeyValueNamespace,
+  NamespaceProtection,
+  ZonedNamespace,
+} from './namespace-kinds.ts';
 export {
   activeNamespaces,
   describeNamespace,

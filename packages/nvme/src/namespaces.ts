@@ -19,6 +19,16 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { Commands } from './commands.ts';
 import { NvmeError } from './errors.ts';
+import {
+  type CommandLimits,
+  describeKeys,
+  describeLimits,
+  describeProtection,
+  describeZones,
+  type KeyValueNamespace,
+  type NamespaceProtection,
+  type ZonedNamespace,
+} from './namespace-kinds.ts';
 
 /** One namespace as Identify tells of it: cloneable. */
 export interface NamespaceInfo {
@@ -37,6 +47,12 @@ export interface NamespaceInfo {
   readonly eui64: string;
   readonly anagrpid: number;
   readonly identify: IdentifyNamespace;
+  readonly limits: CommandLimits;
+  /** Its zones; null: it has none. */
+  readonly zones: ZonedNamespace | null;
+  /** Of a namespace of keys: `num_blocks` is 0 then, and there is no Identify Namespace of it. */
+  readonly kv: KeyValueNamespace | null;
+  readonly protection: NamespaceProtection | null;
   /** Why it cannot be read and written, or empty. */
   readonly unusable: string;
 }
@@ -93,6 +109,7 @@ export async function describeNamespace(admin: Commands, nsid: number): Promise<
   const data_bytes = 2 ** (format?.lbads ?? 0);
   const nguid = ids?.nguid ?? told.nguid;
   const eui64 = ids?.eui64 ?? told.eui64;
+  const known_keys = keys ? await describeKeys(admin, nsid) : null;
   return {
     ...{ nsid, csi, md_size, md_interleave },
     num_blocks: told.nsze,
@@ -100,8 +117,12 @@ export async function describeNamespace(admin: Commands, nsid: number): Promise<
     uuid: ids?.uuid === undefined || isZeroId(ids.uuid) ? '' : formatUuid(ids.uuid),
     nguid: isZeroId(nguid) ? '' : formatNguid(nguid),
     eui64: isZeroId(eui64) ? '' : formatEui64(eui64),
-    anagrpid: told.anagrpid,
+    anagrpid: known_keys?.anagrpid ?? told.anagrpid,
     identify: told,
+    limits: await describeLimits(admin),
+    zones: csi === csiCode.zoned ? await describeZones(admin, nsid, told) : null,
+    kv: known_keys?.kv ?? null,
+    protection: md_size > 0 ? await describeProtection(admin, nsid, told) : null,
     unusable: unusable(told, csi, format?.lbads ?? 0, md_size > 0 && !md_interleave),
   };
 }

@@ -109,6 +109,19 @@ export class NvmePollGroup {
     });
   }
 
+  /** Resolves on the group's thread when `work` has ended, however, or after so long. */
+  within(work: Promise<unknown>, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): number => {
+        poller.unregister();
+        resolve();
+        return 1;
+      };
+      const poller = this.thread.registerPoller('nvme_within', end, Math.max(1, Math.round(ms * 1000)));
+      work.then(end, end);
+    });
+  }
+
   /** `ms` from now, ticks. */
   deadline(ms: number): number {
     return this.reactor.clock.now() + ms * TICKS_PER_MS;

@@ -1,4 +1,5 @@
 import { BdevError, Errno } from '@spdk-ts/bdev';
+import { DifCheck } from '@spdk-ts/dif';
 import { makeTransportId, type NvmeOptions, type NvmeTarget, resolveTarget } from '@spdk-ts/nvme';
 import type { KeyNames, KeyOptions, KeysInUse } from './keys-control.ts';
 import { type MultipathOptions, multipathOptions } from './multipath-control.ts';
@@ -18,6 +19,8 @@ export interface AttachCall extends Partial<Omit<NvmeModuleOptions, 'multipath_o
   readonly hostnqn?: string;
   readonly hdgst?: boolean;
   readonly ddgst?: boolean;
+  readonly prchk_reftag?: boolean;
+  readonly prchk_guard?: boolean;
   readonly fabrics_connect_timeout_us?: number;
   readonly multipath?: 'disable' | 'failover' | 'multipath';
   readonly multipath_opts?: Partial<MultipathOptions>;
@@ -102,3 +105,7 @@ async function targetOf(call: AttachCall, options: NvmeModuleOptions, keys: KeyO
     throw new BdevError(Errno.EINVAL, (error as Error).message);
   }
 }
+
+/** What controllers are to check of protection information: a set of DifCheck. */
+export const checksOf = ({ prchk_reftag = false, prchk_guard = false }: AttachCall): number =>
+  (prchk_reftag ? DifCheck.REFTAG : 0) | (prchk_guard ? DifCheck.GUARD : 0);

@@ -1,5 +1,16 @@
 import type { ControllerEvent, IoQueueParams, NamespaceInfo, NvmeTarget } from '@spdk-ts/nvme';
 
+/** What a bdev's channels need to know of its namespace, beside its description. */
+export interface CommandContext {
+  /** Blocks have protection information. */
+  readonly protects: boolean;
+  /** Blocks of a range of Dataset Management, and of a Copy. */
+  readonly range_blocks: number;
+  readonly copy_blocks: number;
+  /** One Int32 a zone, see ZoneOrder; null: it has no zones. */
+  readonly zone_gates: SharedArrayBuffer | null;
+}
+
 /** What the reactor half of an nvme bdev needs to know. Its paths come in messages: {@link BdevPathsMessage}. */
 export interface NvmeContext {
   /** Number of the bdev, which messages about its paths name. */
@@ -9,6 +20,7 @@ export interface NvmeContext {
   readonly bdev_retry_count: number;
   /** Each path counts its I/O. */
   readonly io_path_stat: boolean;
+  readonly commands: CommandContext;
 }
 
 /** What a controller's reactor knows of it while it is connected. */
@@ -32,6 +44,8 @@ export interface AttachedController extends ControllerState {
   readonly subnqn: string;
   readonly oacs: number;
   readonly oncs: number;
+  readonly fuses: number;
+  readonly acwu: number;
   readonly vwc: number;
   readonly cmic: number;
   /** Seconds that a change of ANA state takes at most. */

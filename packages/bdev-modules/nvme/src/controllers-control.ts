@@ -62,6 +62,10 @@ export class NvmeControllers implements GroupParts {
           void entry.ask('fail', { message: which.message }).catch(() => {});
       },
       notConnected: (which: Which) => entryOf(which)?.settle(false),
+      abort: ({ controller, ...which }: Which & { qid: number; cid: number }) =>
+        void entryOf({ controller })
+          ?.ask('abort', which)
+          .catch(() => {}),
       timedOut: (which: TimedOut) => this.timedOut(which),
       anaError: (which: Which) => this.anaError(which),
       event: (message: EventMessage) => this.event(message),

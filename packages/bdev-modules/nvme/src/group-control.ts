@@ -3,7 +3,7 @@ import { Logger } from '@spdk-ts/log';
 import type { NamespaceInfo } from '@spdk-ts/nvme';
 import { cmic } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
-import type { AttachCall, Attachment } from './attach-control.ts';
+import { type AttachCall, type Attachment, checksOf } from './attach-control.ts';
 import type { AttachedController, EventMessage, NvmeContext } from './context.ts';
 import { type ControllerEntry, sameTarget } from './controller-control.ts';
 import { samePolicy } from './multipath-control.ts';
@@ -227,8 +227,8 @@ export class ControllerGroup {
     const namespace = first.namespaces.get(nsid)!;
     const { bdev_retry_count, multipath_opts: multipath } = this.first.options;
     const number = this.parts.nextBdev();
-    const context: NvmeContext = { bdev: number, nsid, bdev_retry_count, io_path_stat };
-    const spec = bdevSpec(this.name, first.info, namespace, context);
+    const context: Omit<NvmeContext, 'commands'> = { bdev: number, nsid, bdev_retry_count, io_path_stat };
+    const spec = bdevSpec(this.name, first.info, namespace, context, checksOf(this.first.call));
     const bdev = new NamespaceBdev(host, bdevs, { number, nsid, name: spec.name, namespace, multipath });
     this.bdevs.set(nsid, bdev);
     try {

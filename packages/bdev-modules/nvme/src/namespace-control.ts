@@ -1,9 +1,10 @@
-import { type BdevRegistry, type BdevSpec, Errno } from '@spdk-ts/bdev';
+import { BdevError, type BdevRegistry, type BdevSpec, Errno } from '@spdk-ts/bdev';
 import type { NamespaceInfo } from '@spdk-ts/nvme';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { BdevPathsMessage } from './context.ts';
 import type { ControllerEntry } from './controller-control.ts';
 import { type MultipathOptions, policyCode } from './multipath-control.ts';
+import { blocksOf } from './spec.ts';
 
 /** Whether two paths lead to the same namespace: so its identifiers say, and it looks the same. */
 export function identical(a: NamespaceInfo, b: NamespaceInfo): boolean {
@@ -14,7 +15,8 @@ export function identical(a: NamespaceInfo, b: NamespaceInfo): boolean {
     a.csi === b.csi &&
     a.block_size === b.block_size &&
     a.md_size === b.md_size &&
-    a.md_interleave === b.md_interleave
+    a.md_interleave === b.md_interleave &&
+    JSON.stringify([a.protection, a.zones]) === JSON.stringify([b.protection, b.zones])
   );
 }
 
@@ -102,7 +104,10 @@ export class NamespaceBdev {
 
   /** Blocks that all paths know of. */
   private get num_blocks(): number {
-    const sizes = this.paths.map(({ namespaces }) => namespaces.get(this.nsid)?.num_blocks ?? 0);
+    const sizes = this.paths.map(({ namespaces }) => {
+      const namespace = namespaces.get(this.nsid);
+      return namespace === undefined ? 0 : blocksOf(namespace);
+    });
     return Math.min(...sizes.filter((size) => size > 0));
   }
 
@@ -110,8 +115,13 @@ export class NamespaceBdev {
   async resize(): Promise<void> {
     const { num_blocks, name } = this;
     const before = this.bdevs.get(name);
-    if (before !== undefined && Number.isFinite(num_blocks) && before.num_blocks !== num_blocks)
-      await this.bdevs.resize(name, num_blocks);
+    if (before === undefined || !Number.isFinite(num_blocks) || before.num_blocks === num_blocks) return;
+    if (before.zoned)
+      throw new BdevError(
+        Errno.ENOTSUP,
+        `bdev ${name} stays at ${before.num_blocks} blocks, its namespace has ${num_blocks}: zones are counted once, when it is attached`,
+      );
+    await this.bdevs.resize(name, num_blocks);
   }
 
   /** Takes the bdev away, unless somebody does already. */

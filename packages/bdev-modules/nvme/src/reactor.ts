@@ -62,10 +62,11 @@ class NvmeReactor {
     this.controllers.set(id, controller);
     void this.watch(id, controller);
     const { transfer_bytes, version, identify } = controller;
-    const { vid, sn, mn, fr, subnqn, oacs, oncs, vwc, cmic, anatt, crdt1, crdt2, crdt3 } = identify;
+    const { vid, sn, mn, fr, subnqn, oacs, oncs, fuses, acwu, vwc, cmic, anatt, crdt1, crdt2, crdt3 } =
+      identify;
     return {
       ...stateOf(controller),
-      ...{ transfer_bytes, version, vid, sn, mn, fr, subnqn, oacs, oncs, vwc, cmic, anatt },
+      ...{ transfer_bytes, version, vid, sn, mn, fr, subnqn, oacs, oncs, fuses, acwu, vwc, cmic, anatt },
       retry_delays_ms: [0, crdt1, crdt2, crdt3].map((delay) => delay * RETRY_DELAY_UNIT_MS),
     };
   }
@@ -161,7 +162,7 @@ const module: BdevReactorModule = {
     const paths = halves.get(reactor)!.bdev(description.context as NvmeContext);
     return {
       createChannel(thread) {
-        const channel = new NvmeChannel(description, reactor, (sender) => paths.remove(sender));
+        const channel = new NvmeChannel(description, thread, (sender) => paths.remove(sender));
         paths.add(channel.sender, thread.name);
         return channel;
       },

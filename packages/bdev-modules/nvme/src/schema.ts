@@ -62,7 +62,7 @@ export const methods = [
   }),
   define({
     name: 'bdev_nvme_attach_controller',
-    text: 'Connects to an NVMe-oF controller over TCP, and makes a bdev of each of its namespaces: `<name>n<nsid>`. If there are controllers of this name, it is one more path to the same subsystem, and to their bdevs. Zoned and key value namespaces, and those with metadata, are left alone.',
+    text: 'Connects to an NVMe-oF controller over TCP, and makes a bdev of each of its namespaces: `<name>n<nsid>`. If there are controllers of this name, it is one more path to the same subsystem, and to their bdevs. Zoned namespaces become zoned bdevs, key value ones bdevs of keys; metadata are interleaved.',
     params: {
       name: required(t.string, 'Name of the controller.', { cli: option('-b, --name') }),
       trtype: required(t.string, 'Transport: `TCP`.', { cli: option('-t, --trtype') }),
@@ -79,6 +79,15 @@ export const methods = [
       }),
       hdgst: optional(t.bool, 'Ask for header digests.', { default: 'false', cli: set('-e, --hdgst') }),
       ddgst: optional(t.bool, 'Ask for data digests.', { default: 'false', cli: set('-d, --ddgst') }),
+      prchk_reftag: optional(
+        t.bool,
+        'Of blocks with protection information: the controller checks reference tags.',
+        { default: 'false', cli: set('-r, --prchk-reftag') },
+      ),
+      prchk_guard: optional(t.bool, 'The same for guards.', {
+        default: 'false',
+        cli: set('-g, --prchk-guard'),
+      }),
       fabrics_connect_timeout_us: optional(
         t.u64,
         'For a connection, and each command of the initialization.',

@@ -1,4 +1,4 @@
-import { hostStatus, NvmePollGroup, type NvmeRequest, SubmitError } from '@spdk-ts/nvme';
+import { hostStatus, NvmePollGroup, type NvmeRequest, RequestState, SubmitError } from '@spdk-ts/nvme';
 import {
   genericStatus,
   pathStatus,
@@ -38,6 +38,8 @@ export class RequestSender implements PathsOwner {
   private readonly tries: number[] = [];
   /** Those that found no path, oldest first. */
   private waiting: NvmeRequest[] = [];
+  /** The same of those that go in pairs: one behind the other. */
+  private pairs: NvmeRequest[] = [];
   private readonly reactor: Reactor;
   private readonly retries_max: number;
 
@@ -73,19 +75,55 @@ export class RequestSender implements PathsOwner {
     else this.end(request, hostStatus.NO_PATH);
   }
 
+  /**
+   * Sends two requests in a row over one path: nothing comes between them. They have no places in {@link taken}, and are not tried again.
+   */
+  beginPair(first: NvmeRequest, second: NvmeRequest): void {
+    const { choice } = this;
+    const path = choice.rotates ? choice.choose() : choice.current;
+    if (path !== null && path.queue.qpair!.submit(first) === 0) path.queue.qpair!.submit(second);
+    else if (choice.mayCome) this.pairs.push(first, second);
+    else this.endPairs([first, second], hostStatus.NO_PATH);
+  }
+
+  /** Takes a request back that waits, or asks its controller to abort it: it ends in a later iteration. */
+  abort(request: NvmeRequest): void {
+    const at = this.waiting.indexOf(request);
+    if (at >= 0) {
+      this.waiting.splice(at, 1);
+      this.end(request, ABORTED);
+      return;
+    }
+    const queue = this.taken[request.ownerIndex]?.queue;
+    if (queue === undefined || request.state !== RequestState.OUTSTANDING || request.aborting) return;
+    request.aborting = true;
+    const which = { controller: queue.controller, qid: queue.qpair!.qid, cid: request.cid };
+    this.reactor.control.notify('bdev_nvme', 'abort', which);
+  }
+
   /** Ends a request that no controller has, never from within a submit. */
   private end(request: NvmeRequest, ended: number): void {
-    request.status = ended;
     this.taken[request.ownerIndex] = null;
+    this.tell(request, ended);
+  }
+
+  private endPairs(requests: readonly NvmeRequest[], ended: number): void {
+    for (const request of requests) this.tell(request, ended);
+  }
+
+  private tell(request: NvmeRequest, ended: number): void {
+    request.status = ended;
     NvmePollGroup.of(this.reactor).thread.send(() => request.owner.nvmeDone(request));
   }
 
   pathsChanged(): void {
-    const { waiting, choice } = this;
-    if (waiting.length === 0) return;
+    const { waiting, pairs, choice } = this;
+    if (waiting.length + pairs.length === 0) return;
     if (choice.current !== null) {
       this.waiting = [];
+      this.pairs = [];
       for (const request of waiting) this.send(request, null);
+      for (let i = 0; i < pairs.length; i += 2) this.beginPair(pairs[i]!, pairs[i + 1]!);
     } else if (!choice.mayCome) this.endWaiting(hostStatus.NO_PATH);
   }
 
@@ -95,9 +133,11 @@ export class RequestSender implements PathsOwner {
   }
 
   private endWaiting(ended: number): void {
-    const { waiting } = this;
+    const { waiting, pairs } = this;
     this.waiting = [];
+    this.pairs = [];
     for (const request of waiting) this.end(request, ended);
+    this.endPairs(pairs, ended);
   }
 
   /** A request has ended with an error. True if it is tried again: then it has not ended. */
