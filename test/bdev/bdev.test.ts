@@ -13,6 +13,7 @@ import { Bench } from './bench.ts';
 import { bases, layers, makers, stack, stacksOf, subjectsOf } from './builders.ts';
 import { type Check, checks } from './checks/index.ts';
 import { loadModules } from './modules.ts';
+import { NvmeTargetOfTests } from './nvme-subjects.ts';
 import { chosen, effort, plugins } from './options.ts';
 import { resizeBy, type Subject } from './subject.ts';
 import { Trial } from './trial.ts';
@@ -29,12 +30,14 @@ await probe.stop();
 
 const here = (method: string): boolean => methods.includes(method);
 const random = new Random(effort.seed);
+let nvmeTarget: NvmeTargetOfTests | null = null;
 
 /** Why a subject cannot be made on this machine; empty: it can. */
 async function unavailable(subject: Subject): Promise<string> {
   if (subject.uring && uringUnavailable !== '') return `no io_uring: ${uringUnavailable}`;
   const bench = await Bench.start(modules, subject.uring);
   try {
+    await subject.prepare?.(bench);
     for (const { method, params } of subject.calls) await bench.call(method, params);
     return '';
   } catch (error) {
@@ -49,6 +52,10 @@ async function unavailable(subject: Subject): Promise<string> {
 
 async function subjectsOfTree(): Promise<Subject[]> {
   const all = bases.filter(({ method }) => here(method)).flatMap((builder) => subjectsOf(builder, folder));
+  if (here('bdev_nvme_attach_controller')) {
+    nvmeTarget = await NvmeTargetOfTests.start();
+    all.push(...nvmeTarget.subjects(uringUnavailable === ''));
+  }
   const able: Subject[] = [];
   for (const subject of all) {
     const why = await unavailable(subject);
@@ -76,6 +83,8 @@ async function subjectsOfTree(): Promise<Subject[]> {
     const built = base.calls.length - 1;
     return stack(base, among, 1 + random.below(Math.max(1, HEIGHT_MAX - built)), random);
   });
+  const remote = under.filter(({ keeps_on_reactors }) => keeps_on_reactors === true);
+  if (remote.length > 0) stacks.push(stack(remote[random.below(remote.length)]!, among, HEIGHT_MAX, random));
   return [...able, ...fixed, ...others, ...stacks];
 }
 
@@ -94,7 +103,10 @@ function subjectsChosen(): Subject[] {
 }
 
 const subjects = chosen === null ? await subjectsOfTree() : subjectsChosen();
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(async () => {
+  await nvmeTarget?.stop();
+  rmSync(folder, { recursive: true });
+});
 
 it.runIf(chosen === null)('every module that makes bdevs is tested', () => {
   const known = [...bases, ...layers, ...makers].map(({ method }) => method);

@@ -46,6 +46,8 @@ export class Bench {
   readonly rpc = new RpcServer({ checkResults: true });
   readonly host: LocalHost;
   readonly bdevs: BdevRegistry;
+  /** What modules keep on its reactors for good is there. */
+  warm = false;
   private idle = 0;
 
   /** `uring`: the reactors have rings. */
@@ -91,6 +93,11 @@ export class Bench {
   async poll(): Promise<void> {
     for (let i = 0; i < 4; i++) this.step();
     await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Lets go what the event loop or the kernel still holds, such as the answers to cancelled requests. */
+  async quiet(): Promise<void> {
+    for (let i = 0; i < 4; i++) await this.poll();
   }
 
   /** Polls until something is so. Throws an Error that names it if it never is. */

@@ -257,10 +257,12 @@ const nameOf = ({ calls, bdev }: Subject): string => bdev ?? String(calls.at(-1)
 function putOn(base: Subject, layer: Layer, name: string, random: Random): Subject {
   const { calls: more, bdev } = layer.put(nameOf(base), name, random);
   const calls = [...base.calls, ...more];
-  const { promises, uring, hides_metadata = false } = base;
+  const { promises, uring, hides_metadata = false, prepare, keeps_on_reactors = false } = base;
+  const made = kindOf(more);
   return {
     title: `${layer.method.replace(/^bdev_|_create$/g, '')} on ${base.title}`,
-    ...{ kind: kindOf(calls), calls, bdev, promises, uring, hides_metadata },
+    ...{ kind: made === 'blocks' ? base.kind : made, calls, bdev, promises, uring, hides_metadata, prepare },
+    keeps_on_reactors,
   };
 }
 

@@ -63,6 +63,8 @@ export class Job {
 export interface Promises {
   /** What is read beside a write under way may have bytes of both within a sector. */
   readonly mixes?: boolean;
+  /** Of keys: what a value does not fill of the buffer that it is read into is cleared, not left as it is. */
+  readonly fills_buffers?: boolean;
   /** What is written can be read. */
   readonly data: boolean;
   /** What an unmapped block reads as. */

@@ -15,6 +15,10 @@ export interface Subject {
   readonly hides_metadata?: boolean;
   /** The reactors have io_uring rings. */
   readonly uring: boolean;
+  /** Makes what it lies on anew, if that is not in the process; before the calls. */
+  readonly prepare?: ((bench: Bench) => Promise<void>) | undefined;
+  /** Its module keeps something on each reactor for good, once it was used there. */
+  readonly keeps_on_reactors?: boolean;
   /** Changes its size to `bytes`; absent: it cannot be resized. */
   readonly resize?: ((bench: Bench, name: string, bytes: number) => Promise<void>) | undefined;
 }
@@ -102,6 +106,11 @@ export function kindOf(calls: readonly BdevCall[]): SubjectKind {
 
 const base = (params: Record<string, unknown>, name: string) => String(params[name]);
 
+/** What undoes calls whose method does not end in `_create`. */
+const undoneBy: Record<string, string> = {
+  bdev_nvme_attach_controller: 'bdev_nvme_detach_controller',
+};
+
 /** What else a module's bdevs are taken away by than their name. */
 const deletedBy: Record<string, (params: Record<string, unknown>) => Record<string, unknown>> = {
   bdev_split_create: (params) => ({ base_bdev: base(params, 'base_bdev') }),
@@ -111,5 +120,6 @@ const deletedBy: Record<string, (params: Record<string, unknown>) => Record<stri
 /** The call that takes away what a call has made: `bdev_X_delete` for `bdev_X_create`. */
 export function deletion({ method, params = {} }: BdevCall): BdevCall {
   const by = deletedBy[method]?.(params) ?? { name: params['name'] };
-  return { method: method.replace('malloc_kv', 'malloc').replace(/_create$/, '_delete'), params: by };
+  const undone = undoneBy[method] ?? method.replace('malloc_kv', 'malloc').replace(/_create$/, '_delete');
+  return { method: undone, params: by };
 }

@@ -5,6 +5,7 @@ import {
   type BdevOpenOptions,
   Errno,
   hideMetadata,
+  IoType,
 } from '@spdk-ts/bdev';
 import { Random } from '@spdk-ts/env';
 import { type Bench, IO_OBJECTS, pool } from './bench.ts';
@@ -14,6 +15,8 @@ import { areas, deletion, type Subject } from './subject.ts';
 const REGIONS = 65_536;
 /** JSON-RPC's code, with which SPDK also answers that there is no such thing. */
 const INVALID_PARAMS = -32602;
+/** How long connections may take to end, ms. */
+const PATIENCE_MS = 5000;
 
 /** What may be leaked. */
 interface Stock {
@@ -66,13 +69,15 @@ export class Trial {
   readonly effort: Effort;
   readonly random: Random;
   name = '';
-  private readonly before: Stock;
+  private before: Stock;
   private harnesses: Harness[] = [];
   private made: string[] = [];
   private readonly descriptors: BdevDescriptor[] = [];
 
   static async open(bench: Bench, subject: Subject, effort: Effort): Promise<Trial> {
     const trial = new Trial(bench, subject, effort);
+    if (subject.keeps_on_reactors === true && !bench.warm) await trial.warmUp();
+    trial.before = takeStock(bench);
     await trial.create();
     return trial;
   }
@@ -85,9 +90,37 @@ export class Trial {
     this.before = takeStock(bench);
   }
 
+  /** Makes the bdev once, uses it on each reactor, and takes it away: what its module keeps for good is there now. */
+  private async warmUp(): Promise<void> {
+    const { bench } = this;
+    await this.create();
+    for (const index of [0, 1]) {
+      const channel = bench.channel(this.description, index);
+      const io = channel.getIo()!;
+      let ended = false;
+      io.type = IoType.FLUSH;
+      io.offset_blocks = 0;
+      io.num_blocks = 0;
+      io.owner = {
+        bdevIoDone: () => {
+          ended = true;
+        },
+      };
+      const result = channel.submit(io);
+      if (result !== 0) throw new Error(`a flush was refused with errno ${result}`);
+      await bench.until('a flush to end', () => ended);
+      io.free();
+      channel.put();
+    }
+    await this.delete();
+    await bench.quiet();
+    bench.warm = true;
+  }
+
   /** Makes the bdev by its calls. */
   async create(): Promise<void> {
     const { bench, subject } = this;
+    await subject.prepare?.(bench);
     let answer: unknown;
     for (const { method, params } of subject.calls) answer = await bench.call(method, params);
     await bench.settled('the examination of bdevs', bench.bdevs.waitForExamine());
@@ -189,18 +222,27 @@ export class Trial {
     await this.closeAll();
     for (const harness of [...this.harnesses]) this.finish(harness);
     await this.delete();
-    // What the event loop or the kernel still holds, such as the answers to cancelled requests.
-    for (let i = 0; i < 4; i++) await this.bench.poll();
+    const { bench } = this;
+    await bench.quiet();
+    const until = performance.now() + PATIENCE_MS;
+    while (this.left() !== '' && performance.now() < until) await bench.poll();
+    const left = this.left();
+    if (left !== '') throw new Error(left);
+  }
+
+  /** What is left of the trial, or an empty text. */
+  private left(): string {
     for (const { index, buffers } of this.bench.host.local)
       if (buffers.smallFree !== pool.small_count || buffers.largeFree !== pool.large_count)
-        throw new Error(
+        return (
           `buffers of reactor ${index} have been lost: ${pool.small_count - buffers.smallFree} small, ` +
-            `${pool.large_count - buffers.largeFree} large`,
+          `${pool.large_count - buffers.largeFree} large`
         );
     const now = takeStock(this.bench);
     for (const what of ['regions', 'pollers', 'channels', 'files'] as const) {
       const [was, is] = [String(this.before[what]), String(now[what])];
-      if (was !== is) throw new Error(`${what} are left: before ${was}; now ${is}`);
+      if (was !== is) return `${what} are left: before ${was}; now ${is}`;
     }
+    return '';
   }
 }

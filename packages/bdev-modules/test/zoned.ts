@@ -160,7 +160,8 @@ export async function zonesAgainstModel(
   keeps_data = true,
 ): Promise<void> {
   const { channel } = user;
-  const { zone_size } = channel.device.description;
+  const { zone_size, max_zone_append_size } = channel.device.description;
+  const append_blocks = max_zone_append_size || zone_size;
   const num_zones = channel.num_blocks / zone_size;
   const flushes = channel.supports(IoType.FLUSH);
   const model = new Uint8Array(channel.num_blocks);
@@ -182,9 +183,11 @@ export async function zonesAgainstModel(
         const pointer = pointers[zone]!;
         const values = Array.from({ length: blocks }, (_, i) => value + i);
         if (what === 'append' || what === 'write') {
-          // What no zone is asked about: the bdev ends before the write does.
+          // What no zone is asked about: the bdev ends before the write does, or takes no such append.
           const beyond = what === 'write' && start + pointer + blocks > channel.num_blocks;
-          const expected = beyond ? -22 : full[zone] ? 0xb9 : pointer + blocks > zone_capacity ? 0xb8 : 0;
+          const too_long = what === 'append' && blocks > append_blocks;
+          const expected =
+            beyond || too_long ? -22 : full[zone] ? 0xb9 : pointer + blocks > zone_capacity ? 0xb8 : 0;
           if (what === 'write') same(await user.write(start + pointer, values), expected);
           else {
             const [status, location] = await user.append(start, values);

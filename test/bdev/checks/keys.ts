@@ -14,7 +14,10 @@ async function withUsers(trial: Trial, fn: (users: readonly KvUser[]) => Promise
   const { bench, description } = trial;
   const users = [0, 1].map((index) => {
     const region = bench.host.allocateRegionId();
-    return new KvUser(bench.reactor(index), bench.channel(description, index), region, () => bench.poll());
+    const channel = bench.channel(description, index);
+    const user = new KvUser(bench.reactor(index), channel, region, () => bench.poll());
+    user.fills = trial.subject.promises.fills_buffers === true;
+    return user;
   });
   try {
     await fn(users);

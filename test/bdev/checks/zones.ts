@@ -110,8 +110,7 @@ const together: Check = {
           const under_way = all.filter(({ status }) => status === IoStatus.PENDING).length;
           if (under_way < APPENDS && all.length < most)
             all.push(append(trial, users, zones, 1 + (all.length % 192)));
-          else trial.bench.step();
-          if (under_way >= APPENDS) await trial.bench.poll();
+          else await trial.bench.poll();
         }
         const placed = all.filter(({ status }) => status === IoStatus.SUCCESS);
         const places = placed.map(({ location }) => location);
