@@ -19,7 +19,7 @@ const layers = [
     'packages/log',
     'packages/load',
   ],
-  ['packages/env', 'packages/dif', 'packages/zones'],
+  ['packages/env', 'packages/dif', 'packages/zones', 'packages/vfio-user'],
   ['packages/reactor', 'packages/rpc'],
   ['packages/sock', 'packages/bdev', 'packages/keyring', 'packages/guest-memory'],
   ['packages/file-io', 'packages/vbdev', 'packages/kv', 'packages/nvme'],
@@ -44,6 +44,7 @@ const dataPlane = [
   'packages/vhost',
   'packages/nvme-spec',
   'packages/sock',
+  'packages/vfio-user',
 ];
 const impure =
   /\b(Date\.now|new Date|performance\.now|Math\.random|process\.hrtime|set(?:Timeout|Interval|Immediate))\b|from 'node:(?:net|fs|fs\/promises|timers)'/;
