@@ -28,6 +28,8 @@ export interface ChannelLimits {
 /** Messages taken in one call of {@link Channel.receive}: nobody's socket keeps a reactor from its other work. */
 const BATCH = 16;
 const SMALL_BYTES = 4096;
+/** socketShutdown: receiving and sending. */
+const BOTH = 2;
 const noDescriptors = new Int32Array(0);
 
 /** The addon; throws an Error that says why there is none. */
@@ -60,7 +62,7 @@ export class Channel {
   private descriptors = new Descriptors();
   private queue: Unsent[] = [];
   private open = true;
-  private paused = false;
+  private pauses = 0;
 
   constructor(fd: number, handler: ChannelHandler, limits: ChannelLimits) {
     this.addon = requireNative();
@@ -78,15 +80,18 @@ export class Channel {
     return this.queue.length > 0;
   }
 
-  /** Receives no further message until {@link resume}: for commands that take their time, as order matters. */
+  /**
+   * Receives no further message until {@link resume} was called as often: for commands that take their time, as order
+   * matters.
+   */
   pause(): void {
-    this.paused = true;
+    this.pauses++;
   }
   resume(): void {
-    this.paused = false;
+    this.pauses--;
   }
   get isPaused(): boolean {
-    return this.paused;
+    return this.pauses > 0;
   }
 
   /** Takes what has come, some messages at most. Returns how many it handed to the handler. */
@@ -94,7 +99,7 @@ export class Channel {
     let messages = 0;
     try {
       if (this.unsent) this.flush();
-      while (this.open && !this.paused && !this.unsent && messages < BATCH) {
+      while (this.open && this.pauses === 0 && !this.unsent && messages < BATCH) {
         if (!this.fill()) break;
         if (this.deliver()) messages++;
       }
@@ -198,6 +203,12 @@ export class Channel {
     this.descriptors.close();
     for (const { descriptors } of this.queue) for (const fd of descriptors) this.addon.closeFd(fd);
     this.queue = [];
+    // Others may hold a copy of the descriptor for a while: the peer is told now.
+    try {
+      this.addon.socketShutdown(this.fd, BOTH);
+    } catch {
+      // It was not connected any more.
+    }
     this.addon.closeFd(this.fd);
   }
 

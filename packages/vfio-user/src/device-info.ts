@@ -1,5 +1,5 @@
 import { invalid } from './errors.ts';
-import { atLeast, checkArgsz, exactly, readU64, viewOf, writeU64 } from './fields.ts';
+import { atLeast, checkArgsz, readU64, viewOf, writeU64 } from './fields.ts';
 import { CAP_SPARSE_MMAP, RegionFlag } from './protocol.ts';
 
 /** DEVICE_GET_INFO's reply. */
@@ -59,7 +59,8 @@ const CAP_HEADER_BYTES = 8;
 
 /** The index asked for, and how many bytes of an answer the client has room for. */
 export function parseRegionInfoQuery(payload: Uint8Array): { index: number; argsz: number } {
-  const view = exactly(payload, REGION_BYTES, 'DEVICE_GET_REGION_INFO');
+  // QEMU sends as many bytes as it has room for in the answer.
+  const view = atLeast(payload, REGION_BYTES, 'DEVICE_GET_REGION_INFO');
   const argsz = view.getUint32(0, true);
   checkArgsz(argsz, REGION_BYTES, 'DEVICE_GET_REGION_INFO');
   return { index: view.getUint32(8, true), argsz };
@@ -84,7 +85,8 @@ export function encodeRegionInfo(info: RegionInfo, argsz: number): Uint8Array {
   view.setUint32(0, whole, true);
   view.setUint32(4, info.flags | (sparse === 0 ? 0 : RegionFlag.caps), true);
   view.setUint32(8, info.index, true);
-  view.setUint32(12, sparse === 0 || !fits ? 0 : REGION_BYTES, true);
+  // Said also where the capability is not there: QEMU takes 0 for an error.
+  view.setUint32(12, sparse === 0 ? 0 : REGION_BYTES, true);
   writeU64(view, 16, info.size);
   writeU64(view, 24, info.offset);
   if (sparse === 0 || !fits) return bytes;
@@ -125,20 +127,22 @@ function findAreas(view: DataView, first: number): Area[] {
 export function parseRegionInfo(payload: Uint8Array): RegionInfo & { readonly needed: number } {
   const view = atLeast(payload, REGION_BYTES, 'reply to DEVICE_GET_REGION_INFO');
   const flags = view.getUint32(4, true);
-  const areas = (flags & RegionFlag.caps) === 0 ? [] : findAreas(view, view.getUint32(12, true));
+  const needed = view.getUint32(0, true);
+  const hasAreas = (flags & RegionFlag.caps) !== 0 && needed <= payload.length;
+  const areas = hasAreas ? findAreas(view, view.getUint32(12, true)) : [];
   return {
     flags,
     index: view.getUint32(8, true),
     size: readU64(view, 16, 'size of a region'),
     offset: readU64(view, 24, 'offset of a region'),
     areas,
-    needed: view.getUint32(0, true),
+    needed,
   };
 }
 
 /** DEVICE_GET_REGION_IO_FDS: the index asked for. */
 export function parseRegionIoFdsQuery(payload: Uint8Array): number {
-  const view = exactly(payload, INFO_BYTES, 'DEVICE_GET_REGION_IO_FDS');
+  const view = atLeast(payload, INFO_BYTES, 'DEVICE_GET_REGION_IO_FDS');
   checkArgsz(view.getUint32(0, true), INFO_BYTES, 'DEVICE_GET_REGION_IO_FDS');
   if (view.getUint32(4, true) !== 0) throw invalid('flags of DEVICE_GET_REGION_IO_FDS are not 0');
   return view.getUint32(8, true);

@@ -13,4 +13,5 @@ export * from './header.ts';
 export * from './irqs.ts';
 export * from './protocol.ts';
 export * from './region-access.ts';
+export * from './server.ts';
 export * from './version.ts';
