@@ -26,6 +26,7 @@ export const logFlags = [
   'nvmf',
   'nvmf_auth',
   'nvmf_tcp',
+  'nvmf_vfio',
   'plugin',
   'reactor',
   'rpc',

@@ -6,3 +6,4 @@ export { NvmfQpair, type TransportAddress } from './qpair.ts';
 export { NvmfRequest, Transfer } from './request.ts';
 export { createTcpTransportType, TcpTransport, tcpTransportType } from './tcp/index.ts';
 export type { NvmfTransport, NvmfTransportType, TransportOptions } from './transport.ts';
+export { VfioUserTransport, vfioUserTransportType } from './vfio-user/index.ts';

@@ -29,7 +29,6 @@ import {
   parseEui64,
   parseNguid,
   parseUuid,
-  sgls,
   version,
 } from '@spdk-ts/nvme-spec';
 import { ACL } from './abort.ts';
@@ -46,7 +45,6 @@ import type { NamespaceView } from './subsystem-view.ts';
 
 const NSID_LAST = 0xffff_fffd;
 const PAGE = 4096;
-const VENDOR = 0x8086;
 const IEEE = Uint8Array.of(0x5c, 0xd2, 0xe4);
 const SQE = 64;
 const CAPSULE_UNIT = 16;
@@ -215,7 +213,7 @@ function describeController(session: AdminSession, out: Uint8Array): Uint8Array 
     elpe: ERROR_LOG_ENTRIES - 1,
     kas: transport.kas,
     maxcmd: transport.max_queue_depth,
-    sgls: sgls.supported | sgls.offset | (transport.trtype === 'TCP' ? sgls.transportDataBlock : 0),
+    sgls: session.qpair.traits.sgls,
     subnqn: snapshot.nqn,
   };
   if (subsystem.discovery)
@@ -239,10 +237,11 @@ function ioController(session: AdminSession) {
   const { snapshot } = subsystem;
   const commands = supportedCommands(controller);
   const ana = snapshot.ana !== null;
+  const { traits } = session.qpair;
   const [crdt1, crdt2, crdt3] = group.target.crdt;
   return {
-    vid: VENDOR,
-    ssvid: VENDOR,
+    vid: traits.vid,
+    ssvid: traits.vid,
     sn: snapshot.serial_number,
     mn: snapshot.model_number,
     ieee: IEEE,
@@ -268,10 +267,13 @@ function ioController(session: AdminSession) {
     ...commands,
     oncs: commands.oncs | oncs.saveAndSelect | oncs.timestamp,
     ocfs: (commands.oncs & oncs.copy) !== 0 ? COPY_FORMATS : 0,
-    ioccsz: (SQE + transport.in_capsule_data_size) / CAPSULE_UNIT,
-    iorcsz: 1,
-    msdbd: 1,
-    fcatt: snapshot.static_controllers ? fcatt.staticModel : 0,
-    ofcs: ofcs.disconnect,
+    oacs: traits.oacs,
+    ...(!traits.memory_based && {
+      ioccsz: (SQE + transport.in_capsule_data_size) / CAPSULE_UNIT,
+      iorcsz: 1,
+      msdbd: 1,
+      fcatt: snapshot.static_controllers ? fcatt.staticModel : 0,
+      ofcs: ofcs.disconnect,
+    }),
   };
 }

@@ -18,7 +18,7 @@ export interface PollGroupStats {
   readonly current_unassociated_qpairs: number;
   readonly pending_bdev_io: number;
   readonly completed_nvme_io: number;
-  readonly transports: { readonly trtype: string }[];
+  readonly transports: { readonly trtype: string; readonly [counter: string]: number | string }[];
 }
 
 /** What a poll group has in use now. */
@@ -37,6 +37,13 @@ export interface GroupUsage {
 interface ReservationTold extends ReservationNotice {
   readonly id: number;
   readonly nsid: number;
+}
+
+/** Where a transport is to listen, and for which subsystem. */
+interface ListenWhere {
+  readonly address: TransportAddress;
+  readonly secure: boolean;
+  readonly subnqn: string;
 }
 
 /** What the control thread may ask of a poll group. */
@@ -63,8 +70,8 @@ class PollGroupService {
   prepareSecure(address: TransportAddress): Promise<void> {
     return this.transport(address).prepareSecure();
   }
-  listen({ address, secure }: { address: TransportAddress; secure: boolean }): Promise<void> {
-    return this.transport(address).listen(address, secure);
+  listen({ address, secure, subnqn }: ListenWhere): Promise<void> {
+    return this.transport(address).listen(address, secure, subnqn);
   }
   stopListening(address: TransportAddress): Promise<void> {
     return this.transport(address).stopListening(address);
@@ -191,7 +198,10 @@ class PollGroupService {
       current_unassociated_qpairs: count((qid) => qid < 0),
       pending_bdev_io: group.io.pending,
       completed_nvme_io,
-      transports: [...group.transports.keys()].map((trtype) => ({ trtype })),
+      transports: [...group.transports.values()].map(({ transport }) => ({
+        trtype: transport.trtype,
+        ...transport.statistics(),
+      })),
     };
   }
 
@@ -246,7 +256,7 @@ export function nvmfReactorPlugin(types: readonly NvmfTransportType[]): ReactorP
         configure: (target: TargetSnapshot) => service.group.configure(target),
         usage: () => service.usage(),
         createTransport: (options: TransportOptions) => service.createTransport(options),
-        listen: (where: { address: TransportAddress; secure: boolean }) => service.listen(where),
+        listen: (where: ListenWhere) => service.listen(where),
         prepareSecure: (address: TransportAddress) => service.prepareSecure(address),
         setPsks: (keys: readonly TlsPsk[]) => service.setPsks(keys),
         stopListening: (address: TransportAddress) => service.stopListening(address),

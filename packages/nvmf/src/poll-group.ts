@@ -174,10 +174,10 @@ export class NvmfPollGroup {
   }
 
   /**
-   * For transports: a command that cannot be executed (its SGL is wrong, its data did not arrive) ends with this
-   * status, as one that was executed.
+   * For transports: a command that the controller does not get ends with this status, as one that was executed: it cannot
+   * be (its SGL is wrong, its data did not arrive), or the transport itself has carried it out.
    */
-  fail(request: NvmfRequest, status: number): void {
+  endCommand(request: NvmfRequest, status: number): void {
     this.begin(request);
     this.complete(request, status);
   }

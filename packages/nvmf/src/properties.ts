@@ -194,8 +194,9 @@ export class Properties {
   }
 
   private startAssociation(): void {
-    const { controller, group } = this.session;
+    const { controller, group, qpair } = this.session;
     this.stopAssociation();
+    if (qpair.traits.memory_based) return;
     this.association = group.thread.registerPoller(
       'nvmf_ctrlr_association',
       () => {

@@ -1,3 +1,4 @@
+import { sgls } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import type { QpairAuthentication } from './qpair-authentication.ts';
@@ -10,6 +11,29 @@ export interface TransportAddress {
   readonly traddr: string;
   readonly trsvcid: string;
 }
+
+/** What a controller says of itself because of its transport (Base 2.0, Identify Controller). */
+export interface TransportTraits {
+  /**
+   * Commands and data are in the host's memory (PCI Express): its registers are there before any queue and for as long
+   * as the function is, so no association times out; nothing travels in capsules.
+   */
+  readonly memory_based: boolean;
+  readonly vid: number;
+  /** SGLS. */
+  readonly sgls: number;
+  /** Bits of OACS for what the transport carries out. */
+  readonly oacs: number;
+}
+
+const VENDOR = 0x8086;
+/** Of transports whose queue pairs are connections. */
+export const fabricsTraits: TransportTraits = {
+  memory_based: false,
+  vid: VENDOR,
+  sgls: sgls.supported | sgls.offset | sgls.transportDataBlock,
+  oacs: 0,
+};
 
 /**
  * A queue pair as the controller sees it: it knows nothing of how commands arrive or answers leave. Each
@@ -51,7 +75,10 @@ export abstract class NvmfQpair {
   /** Identity of the pre-shared key of its TLS connection; null: it is plain. */
   readonly pskIdentity: string | null = null;
 
-  constructor(id: number, group: NvmfPollGroup) {
+  readonly traits: TransportTraits;
+
+  constructor(id: number, group: NvmfPollGroup, traits: TransportTraits = fabricsTraits) {
+    this.traits = traits;
     this.id = id;
     this.group = group;
   }

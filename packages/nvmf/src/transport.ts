@@ -27,8 +27,11 @@ export interface NvmfTransport {
   readonly trtype: string;
   /** Called on every reactor before any listens over TLS. Rejects with an Error. */
   prepareSecure(): Promise<void>;
-  /** Starts to listen on this reactor, over TLS if `secure`. Rejects with an Error that has a `code`. */
-  listen(address: TransportAddress, secure: boolean): Promise<void>;
+  /**
+   * Starts to listen on this reactor, over TLS if `secure`. Rejects with an Error that has a `code`. `subnqn`: the subsystem
+   * that is reached there, the first of several; of transports whose clients name none, the only one.
+   */
+  listen(address: TransportAddress, secure: boolean, subnqn: string): Promise<void>;
   /** Stops listening and ends the connections that came through there. */
   stopListening(address: TransportAddress): Promise<void>;
   /**
@@ -40,6 +43,8 @@ export interface NvmfTransport {
    * Returns the work done.
    */
   flush(): number;
+  /** Counters of its own, for nvmf_get_stats. */
+  statistics(): Readonly<Record<string, number>>;
   destroy(): Promise<void>;
 }
 

@@ -84,7 +84,7 @@ export class FakeQpair extends NvmfQpair {
   private placeGranted(request: NvmfRequest): void {
     if (request.status === 0) return;
     this.held.delete(request);
-    this.group.fail(request, request.status);
+    this.group.endCommand(request, request.status);
   }
 
   /** The data of a command that was sent with place have arrived there. */
@@ -190,7 +190,7 @@ export class FakeQpair extends NvmfQpair {
 
   abortHeld(request: NvmfRequest): boolean {
     if (!this.held.delete(request)) return false;
-    this.group.fail(request, 7);
+    this.group.endCommand(request, 7);
     return true;
   }
 
@@ -245,6 +245,9 @@ export class FakeTransport implements NvmfTransport {
   }
   flush(): number {
     return 0;
+  }
+  statistics(): Record<string, number> {
+    return {};
   }
   async destroy(): Promise<void> {
     for (const qpair of [...this.qpairs]) {

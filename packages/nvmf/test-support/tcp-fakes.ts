@@ -280,7 +280,7 @@ export class FakeGroup {
     if (request.qpair.sqSize > 0) request.qpair.sqhd = (request.qpair.sqhd + 1) % request.qpair.sqSize;
     this.executed.push(request);
   }
-  fail(request: NvmfRequest, status: number): void {
+  endCommand(request: NvmfRequest, status: number): void {
     this.execute(request);
     this.complete(request, status);
   }

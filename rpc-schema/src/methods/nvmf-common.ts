@@ -10,15 +10,21 @@ export const tgtName = (flags: string) =>
 
 /** A transport address as parameters have it. Transport and family are compared without regard to case. */
 export const listenAddress = t.object({
-  trtype: required(t.string, 'Transport, such as TCP.', { cli: option('-t, --trtype') }),
+  trtype: required(t.string, 'Transport: TCP or VFIOUSER.', { cli: option('-t, --trtype') }),
   adrfam: optional(t.string, 'Address family: ipv4 or ipv6.', {
-    default: 'from traddr',
+    default: 'from traddr; VFIOUSER has none',
     cli: option('-f, --adrfam'),
   }),
-  traddr: required(t.string, 'Address, such as 127.0.0.1 or ::1.', { cli: option('-a, --traddr') }),
-  trsvcid: optional(t.string, 'Service: the port number, as a string. TCP needs it.', {
-    cli: option('-s, --trsvcid'),
+  traddr: required(t.string, 'Address, such as 127.0.0.1 or ::1. VFIOUSER: the absolute path of a folder.', {
+    cli: option('-a, --traddr'),
   }),
+  trsvcid: optional(
+    t.string,
+    'Service: the port number, as a string. TCP needs it; VFIOUSER: "0", or left out.',
+    {
+      cli: option('-s, --trsvcid'),
+    },
+  ),
 });
 
 /** A transport address as results have it. */

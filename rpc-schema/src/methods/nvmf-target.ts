@@ -113,7 +113,17 @@ export const nvmfTargetMethods = [
           current_unassociated_qpairs: optional(t.u32, 'Connections that have not said Connect yet.'),
           pending_bdev_io: required(t.u64, 'Commands waiting for memory of the bdev layer.'),
           completed_nvme_io: t.u64,
-          transports: t.array(t.open({ trtype: t.string })),
+          transports: t.array(
+            t.open({
+              trtype: t.string,
+              doorbells_trapped: optional(
+                t.u64,
+                'VFIOUSER: doorbells that clients have written by messages.',
+              ),
+              doorbells_mapped: optional(t.u64, 'VFIOUSER: new tails found in the memory of BAR0.'),
+              doorbells_shadowed: optional(t.u64, 'VFIOUSER: new tails found in shadow doorbells.'),
+            }),
+          ),
         }),
       ),
     }),

@@ -2,7 +2,7 @@ import { clear, hidden, option, optional, required, set, t } from '../types.ts';
 import { define, tgtName } from './nvmf-common.ts';
 
 const onlyRdma = { default: 'RDMA only: has no effect here' };
-const onlyVfio = { default: 'VFIO-USER only: has no effect here' };
+const onlyVfio = { default: 'false; VFIOUSER only' };
 
 export const nvmfTransportMethods = [
   define({
@@ -10,10 +10,10 @@ export const nvmfTransportMethods = [
     text: 'Makes a transport, with which listeners become possible. A target has at most one of each type.',
     relaxed: true,
     params: {
-      trtype: required(t.string, 'Type: TCP.', { cli: option('-t, --trtype') }),
+      trtype: required(t.string, 'Type: TCP or VFIOUSER.', { cli: option('-t, --trtype') }),
       tgt_name: tgtName('-g, --tgt-name'),
       max_queue_depth: optional(t.u16, 'Most commands outstanding on a queue.', {
-        default: '128',
+        default: '128; VFIOUSER: 256',
         cli: option('-q, --max-queue-depth'),
       }),
       max_io_qpairs_per_ctrlr: optional(t.u16, 'Most I/O queue pairs of a controller.', {
@@ -22,7 +22,7 @@ export const nvmfTransportMethods = [
       }),
       in_capsule_data_size: optional(t.u32, 'Most data that travel inside a command capsule.', {
         unit: 'bytes',
-        default: '4096',
+        default: '4096; VFIOUSER: 0',
         cli: option('-c, --in-capsule-data-size'),
       }),
       max_io_size: optional(t.u32, 'Largest I/O; a power of two of at least 8 KiB.', {
@@ -36,7 +36,7 @@ export const nvmfTransportMethods = [
         cli: option('-u, --io-unit-size'),
       }),
       max_aq_depth: optional(t.u32, 'Most commands outstanding on an admin queue.', {
-        default: '128',
+        default: '128; VFIOUSER: 32',
         cli: option('-a, --max-aq-depth'),
       }),
       num_shared_buffers: optional(t.u32, 'Buffers of the transport.', {
@@ -95,18 +95,30 @@ export const nvmfTransportMethods = [
         default: '32',
         cli: option('-e, --control-msg-num'),
       }),
-      disable_mappable_bar0: optional(t.bool, 'BAR0 cannot be mapped.', {
-        ...onlyVfio,
-        cli: set('-M, --disable-mappable-bar0'),
-      }),
-      disable_adaptive_irq: optional(t.bool, 'No adaptive interrupts.', {
-        ...onlyVfio,
-        cli: set('-I, --disable-adaptive-irq'),
-      }),
-      disable_shadow_doorbells: optional(t.bool, 'No shadow doorbells.', {
-        ...onlyVfio,
-        cli: set('-S, --disable-shadow-doorbells'),
-      }),
+      disable_mappable_bar0: optional(
+        t.bool,
+        'Clients cannot map the doorbells: each write of one is a message.',
+        {
+          ...onlyVfio,
+          cli: set('-M, --disable-mappable-bar0'),
+        },
+      ),
+      disable_adaptive_irq: optional(
+        t.bool,
+        'Interrupts are given for each batch of completions: there are no adaptive ones here, so it has no effect.',
+        {
+          ...onlyVfio,
+          cli: set('-I, --disable-adaptive-irq'),
+        },
+      ),
+      disable_shadow_doorbells: optional(
+        t.bool,
+        'Controllers do not take Doorbell Buffer Config, as they do otherwise where BAR0 cannot be mapped.',
+        {
+          ...onlyVfio,
+          cli: set('-S, --disable-shadow-doorbells'),
+        },
+      ),
       acceptor_poll_rate: optional(t.u32, 'Interval at which new connections are looked for.', {
         unit: 'µs',
         default: '10000',
@@ -201,6 +213,9 @@ export const nvmfTransportMethods = [
         disable_command_passthru: optional(t.bool, 'No command is handed to bdevs.'),
         kas: optional(t.u32, 'Granularity of keep alive timeouts.', { unit: '100 ms' }),
         min_kato: optional(t.u32, 'Shortest keep alive timeout.', { unit: 'ms' }),
+        disable_mappable_bar0: optional(t.bool, 'VFIOUSER: clients cannot map the doorbells.'),
+        disable_adaptive_irq: optional(t.bool, 'VFIOUSER: as given.'),
+        disable_shadow_doorbells: optional(t.bool, 'VFIOUSER: no Doorbell Buffer Config.'),
       }),
     ),
     errors: [[-19, 'There is no transport of that type.']],

@@ -22,7 +22,8 @@ export function parseAddress(given: ListenAddress, parameter: string): Transport
   const wrong = (field: string, text: string): never => {
     throw invalidParams(`${parameter}.${field} ${text}`, `${parameter}.${field}`);
   };
-  if (trtype !== 'TCP') wrong('trtype', `is "${given.trtype}": only TCP exists here`);
+  if (trtype === 'VFIOUSER') return parseFolder(given, wrong);
+  if (trtype !== 'TCP') wrong('trtype', `is "${given.trtype}": TCP and VFIOUSER exist here`);
   const version = isIP(traddr);
   if (version === 0)
     wrong('traddr', `is "${traddr}": give an IPv4 or IPv6 address, such as 127.0.0.1 or ::1`);
@@ -33,6 +34,18 @@ export function parseAddress(given: ListenAddress, parameter: string): Transport
   if (!/^\d{1,5}$/.test(trsvcid!) || Number(trsvcid) < 1 || Number(trsvcid) > 65535)
     wrong('trsvcid', `is "${trsvcid}": give a port number of 1 to 65535, as a string`);
   return { trtype, adrfam: family, traddr, trsvcid: String(Number(trsvcid)) };
+}
+
+/** The address of a vfio-user endpoint: a folder, and service 0. */
+function parseFolder(
+  { traddr, trsvcid = '0', adrfam }: ListenAddress,
+  wrong: (field: string, text: string) => never,
+): TransportAddress {
+  if (!traddr.startsWith('/')) wrong('traddr', `is "${traddr}": give the absolute path of a folder`);
+  if (Number(trsvcid) !== 0) wrong('trsvcid', `is "${trsvcid}": give "0", or leave it out`);
+  if (adrfam !== undefined && adrfam !== '')
+    wrong('adrfam', `is "${adrfam}": leave it out, a folder has none`);
+  return { trtype: 'VFIOUSER', adrfam: '', traddr: traddr.replace(/(?<=.)\/+$/, ''), trsvcid: '0' };
 }
 
 /** An address of another machine's service, which may be a name and of any transport. */

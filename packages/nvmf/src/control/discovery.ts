@@ -102,6 +102,8 @@ export function discoveryLog(
     const { admin_label, static_controllers } = subsystem.options;
     const cntlid = static_controllers ? CNTLID_STATIC : CNTLID_DYNAMIC;
     for (const { id, address, secure_channel } of subsystem.listeners) {
+      // What no host on a network can connect to.
+      if (trtypes[address.trtype] === undefined) continue;
       if (!matches(address, at, filters)) continue;
       const subtype = discovery ? discoverySubtype.currentDiscovery : discoverySubtype.nvm;
       const depth = source.admin_depth(address.trtype);

@@ -14,6 +14,9 @@ function hasOpensslConfig(): boolean {
   );
 }
 
+/** Transports whose clients do not say which subsystem they mean. */
+const exclusive: ReadonlySet<string> = new Set(['VFIOUSER']);
+
 interface Listening {
   readonly address: TransportAddress;
   readonly reactor: number;
@@ -56,7 +59,7 @@ export class ListeningAddresses {
    * One more subsystem is reachable there, over TLS if `secure`. Rejects with an RPC error -32602 that says why it
    * cannot be.
    */
-  add(address: TransportAddress, secure: boolean): Promise<void> {
+  add(address: TransportAddress, secure: boolean, subnqn: string): Promise<void> {
     return this.serialize(async () => {
       const key = addressText(address);
       const known = this.addresses.get(key);
@@ -64,6 +67,11 @@ export class ListeningAddresses {
         throw invalidParams(
           `secure_channel is ${secure}: others are reached at ${key} ${known.secure ? 'over TLS' : 'without TLS'}, and an address is one or the other`,
           'secure_channel',
+        );
+      if (known !== undefined && exclusive.has(address.trtype))
+        throw invalidParams(
+          `listen_address: another subsystem is reached at ${key}: a client there names none, so there is one only`,
+          'listen_address',
         );
       if (known !== undefined) {
         known.users++;
@@ -73,7 +81,7 @@ export class ListeningAddresses {
       try {
         // Any of them may get connections that come through there.
         if (secure) await this.prepareSecure(address);
-        await this.host.call(reactor, 'nvmf', 'listen', { address, secure });
+        await this.host.call(reactor, 'nvmf', 'listen', { address, secure, subnqn });
       } catch (error) {
         throw invalidParams(
           `listen_address: cannot listen at ${key}: ${(error as Error).message}`,

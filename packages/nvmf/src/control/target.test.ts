@@ -45,7 +45,7 @@ test('transports', async () => {
   expect((await refusal('nvmf_create_transport', { trtype: 'TCP' })).code).toBe(-17);
   expect(await refusal('nvmf_create_transport', { trtype: 'RDMA' })).toEqual({
     code: -32602,
-    message: 'Invalid parameters: trtype is "RDMA": this target has TCP only',
+    message: 'Invalid parameters: trtype is "RDMA": this target has TCP and VFIOUSER only',
   });
   expect((await refusal('nvmf_get_transports', { trtype: 'RDMA' })).code).toBe(-19);
   expect((await refusal('nvmf_get_transports', { tgt_name: 'other' })).message).toMatch(

@@ -2,6 +2,7 @@ import type { BdevRegistry } from '@spdk-ts/bdev';
 import { parseCpuset } from '@spdk-ts/env';
 import { Keyring } from '@spdk-ts/keyring';
 import { Logger } from '@spdk-ts/log';
+import { native, nativeUnavailable } from '@spdk-ts/native';
 import {
   type DhchapGroupName,
   type DhchapHashName,
@@ -121,7 +122,7 @@ export class NvmfTarget {
     bdevs,
     version = '0.1.0',
     keyring = new Keyring(),
-    trtypes = ['TCP'],
+    trtypes = ['TCP', 'VFIOUSER'],
   }: NvmfTargetParts) {
     this.host = host;
     this.trtypes = trtypes;
@@ -237,9 +238,11 @@ export class NvmfTarget {
     const trtype = given.trtype.toUpperCase();
     if (!this.trtypes.includes(trtype))
       throw invalidParams(
-        `trtype is "${given.trtype}": this target has ${this.trtypes.join(', ')} only`,
+        `trtype is "${given.trtype}": this target has ${this.trtypes.join(' and ')} only`,
         'trtype',
       );
+    if (trtype === 'VFIOUSER' && native === null)
+      throw invalidParams(`trtype is "VFIOUSER": it needs the native addon: ${nativeUnavailable}`, 'trtype');
     if (this.transports.has(trtype))
       throw errnoError('EEXIST', `Transport type '${trtype}' already exists; a target has one of each type`);
     const buffers = (await this.host.call(0, 'reactor', 'buffers')) as { large_bytes: number };
@@ -383,13 +386,20 @@ export class NvmfTarget {
       );
     await this.change(subsystem, async () => {
       const where = `${address.traddr}:${address.trsvcid}`;
+      if (address.trtype === 'VFIOUSER' && secure_channel)
+        throw invalidParams(
+          'secure_channel is true: VFIOUSER has none, who may connect is what the permissions of the folder say',
+          'secure_channel',
+        );
+      if (address.trtype === 'VFIOUSER' && subsystem === this.discovery)
+        throw invalidParams('nqn: the discovery subsystem is not reached over VFIOUSER', 'nqn');
       if (subsystem.listener(address) !== undefined)
         throw invalidParams(`listen_address: subsystem ${nqn} listens at ${where} already`, 'listen_address');
       if (subsystem.listeners.length >= this.limits.listeners)
         throw invalidParams(
           `listen_address: subsystem ${nqn} has ${this.limits.listeners} listeners; raise the limit with spdk_ts_nvmf_set_limits`,
         );
-      await this.listening.add(address, secure_channel);
+      await this.listening.add(address, secure_channel, nqn);
       const { ana_state = 'optimized', sock_impl } = params;
       const record: ListenerRecord = {
         ...{ id: subsystem.nextListenerId(), address, secure_channel },

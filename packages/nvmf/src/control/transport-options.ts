@@ -32,6 +32,12 @@ const defaults = {
   min_kato: 10_000,
 } as const;
 
+/** What is different by default for memory-based transports, where nothing travels in capsules: SPDK's. */
+const vfioUserDefaults = { max_queue_depth: 256, in_capsule_data_size: 0, max_aq_depth: 32 } as const;
+const vfioUserFlags = ['disable_mappable_bar0', 'disable_adaptive_irq', 'disable_shadow_doorbells'] as const;
+/** Entries that the admin queue's attributes can give, and queues that there are doorbells for. */
+const VFIO_USER_QUEUES_MOST = 511;
+
 type Given = { trtype: string; [option: string]: unknown };
 
 /**
@@ -40,8 +46,9 @@ type Given = { trtype: string; [option: string]: unknown };
  */
 export function transportOptions(given: Given, buffer_bytes: number): TransportOptions {
   const { trtype, tgt_name: _, ...rest } = given;
+  const own = trtype === 'VFIOUSER' ? { ...defaults, ...vfioUserDefaults } : defaults;
   const known = Object.fromEntries(
-    Object.entries(defaults).map(([name, value]) => [name, rest[name] ?? value]),
+    Object.entries(own).map(([name, value]) => [name, rest[name] ?? value]),
   ) as { -readonly [K in keyof typeof defaults]: (typeof defaults)[K] extends boolean ? boolean : number };
   const extra = Object.fromEntries(Object.entries(rest).filter(([name]) => !(name in defaults)));
   const check = (name: keyof typeof defaults, ok: boolean, advice: string): void => {
@@ -62,6 +69,12 @@ export function transportOptions(given: Given, buffer_bytes: number): TransportO
     'give 32 to 65536: the specification wants an admin queue of 32 entries',
   );
   check('max_io_qpairs_per_ctrlr', known.max_io_qpairs_per_ctrlr >= 1, 'give at least 1');
+  if (trtype === 'VFIOUSER')
+    check(
+      'max_io_qpairs_per_ctrlr',
+      known.max_io_qpairs_per_ctrlr <= VFIO_USER_QUEUES_MOST,
+      `give at most ${VFIO_USER_QUEUES_MOST}: there are no doorbells for more`,
+    );
   check(
     'in_capsule_data_size',
     in_capsule_data_size % CAPSULE_UNIT === 0 && in_capsule_data_size <= max_io_size,
@@ -94,6 +107,8 @@ export function transportInfo(options: TransportOptions) {
     disable_command_passthru: more.disable_command_passthru as boolean,
     kas: options.kas,
     min_kato: options.min_kato,
+    ...(options.trtype === 'VFIOUSER' &&
+      Object.fromEntries(vfioUserFlags.map((flag) => [flag, extra[flag] === true]))),
   };
 }
 

@@ -10,7 +10,7 @@ import {
   pduTtag,
 } from '@spdk-ts/nvme-spec';
 import type { NvmfRequest } from '../request.ts';
-import { RequestState } from './request-state.ts';
+import { RequestState } from '../request-state.ts';
 
 const FIELD_CCCID = 8;
 const FIELD_TTAG = 10;

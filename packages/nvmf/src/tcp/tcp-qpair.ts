@@ -18,12 +18,12 @@ import {
 import type { Sock } from '@spdk-ts/sock';
 import { NvmfQpair, type TransportAddress } from '../qpair.ts';
 import { type NvmfRequest, Transfer } from '../request.ts';
+import { RequestPool } from '../request-pool.ts';
+import { RequestState } from '../request-state.ts';
 import { isInCapsule, loadCommandData, r2tBufferBytes } from './command-data.ts';
 import { checkH2cData, DataDeadlines } from './h2c-data.ts';
 import { ADMIN_CAPSULE_DATA_MAX, type TcpTimeouts } from './limits.ts';
 import { PDU_WAIT, type PduHandler, PduReceiver } from './pdu-receiver.ts';
-import { RequestPool } from './request-pool.ts';
-import { RequestState } from './request-state.ts';
 import { StallWatch } from './stall-watch.ts';
 import { TcpSender } from './tcp-send.ts';
 import type { TcpTransport } from './tcp-transport.ts';
@@ -235,7 +235,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
 
   private fail(request: NvmfRequest, wrong: number): void {
     request.state = RequestState.EXECUTING;
-    this.group.fail(request, wrong);
+    this.group.endCommand(request, wrong);
   }
 
   private beginRead(request: NvmfRequest): void {

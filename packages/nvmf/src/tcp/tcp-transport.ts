@@ -121,6 +121,10 @@ export class TcpTransport implements NvmfTransport, HubMember {
     return this.secure === null ? work : work + this.secure.poll();
   }
 
+  statistics(): Readonly<Record<string, number>> {
+    return {};
+  }
+
   flush(): number {
     const { unsent } = this;
     for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();

@@ -1,5 +1,5 @@
-import type { NvmfQpair } from '../qpair.ts';
-import { NvmfRequest } from '../request.ts';
+import type { NvmfQpair } from './qpair.ts';
+import { NvmfRequest } from './request.ts';
 import { RequestState } from './request-state.ts';
 
 const SQE_BYTES = 64;

@@ -1,4 +1,4 @@
-/** Where a request is on its way through the TCP transport ({@link NvmfRequest.state}). */
+/** Where a request is on its way through its transport: memory-based ones know FREE and EXECUTING only ({@link NvmfRequest.state}). */
 export const RequestState = {
   FREE: 0,
   /** Its in-capsule data is arriving. */

@@ -1,0 +1,2 @@
+export { hostOf } from './endpoint.ts';
+export { VfioUserTransport, vfioUserTransportType } from './vfio-user-transport.ts';
