@@ -30,6 +30,8 @@ export interface GuestOptions {
   forward?: Readonly<Record<number, number>>;
   /** More arguments of QEMU, split at spaces. */
   qemu?: string[];
+  /** Devices, as the guest tool's -d has them. */
+  devices?: readonly string[];
   /** The guest is killed after this long. */
   seconds?: number;
 }
@@ -100,6 +102,7 @@ export class Guest {
     if (options.memoryMiB) args.push('-m', String(options.memoryMiB));
     for (const [from, to] of Object.entries(options.forward ?? {})) args.push('-f', `${from}:${to}`);
     for (const more of options.qemu ?? []) args.push('-q', more);
+    for (const device of options.devices ?? []) args.push('-d', device);
     // a process group of its own, so that it can be stopped as a whole
     this.#child = spawn(tool, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     const variables = { limit: seconds, ...options.variables };

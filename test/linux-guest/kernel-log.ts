@@ -10,6 +10,8 @@ const usual = [
   /nvme nvme\d+: creating \d+ I\/O queues\./,
   /nvme nvme\d+: mapped \d+\/\d+\/\d+ default\/read\/poll queues\./,
   /nvme nvme\d+: rescanning namespaces\./,
+  /nvme nvme\d+: pci function /,
+  /nvme nvme\d+: \d+\/\d+\/\d+ default\/read\/poll queues/,
   /(?:EXT4-fs|XFS) \((?:nvme\d+n\d+|vd[a-z])\): (?:un)?mount/i,
   /XFS \(nvme\d+n\d+\): Ending clean mount/,
   /SGI XFS with /,

@@ -38,6 +38,8 @@ export interface SuiteOptions {
   memoryMiB?: number;
   /** More arguments of QEMU, split at spaces; asked for when the target runs. */
   qemu?: string[] | ((world: World) => string[]);
+  /** Devices of the machine, as the guest tool's -d has them: the guest's NVMe is these, and nothing is connected. */
+  devices?: (world: World) => readonly string[];
   seconds?: number;
   /** Kernel messages that belong to what is done here. */
   allowed?: RegExp[];
@@ -48,22 +50,7 @@ export function guestSuite(title: string, options: SuiteOptions): void {
   describe(title, () => {
     const world = {} as World;
     const checks = options.checks(world);
-    checks.unshift({
-      title: 'the guest has its driver',
-      bash: 'modprobe nvme-tcp; wait_for 5 test -e /dev/nvme-fabrics',
-    });
-    checks.push({
-      title: 'disconnected, it leaves nothing in the guest and no controller at the target',
-      bash: 'leave; host no_controllers',
-      host: {
-        no_controllers: () =>
-          eventually(10, 'no controller is left', async () => {
-            const left = await world.target.controllers();
-            if (left.length > 0) throw new Error(JSON.stringify(left));
-            return true;
-          }),
-      },
-    });
+    if (options.devices === undefined) fabrics(checks, world);
 
     beforeAll(async () => {
       const variables = await options.start(world);
@@ -74,6 +61,7 @@ export function guestSuite(title: string, options: SuiteOptions): void {
         ...(options.cpus && { cpus: options.cpus }),
         ...(options.memoryMiB && { memoryMiB: options.memoryMiB }),
         ...(qemu && { qemu }),
+        ...(options.devices && { devices: options.devices(world) }),
         ...(options.seconds && { seconds: options.seconds }),
       });
     });
@@ -109,5 +97,25 @@ export function guestSuite(title: string, options: SuiteOptions): void {
       expect(world.target.running).toBe(true);
       expect(await world.target.stop()).toBe(0);
     });
+  });
+}
+
+/** What guests that connect begin and end with. */
+function fabrics(checks: Check[], world: World): void {
+  checks.unshift({
+    title: 'the guest has its driver',
+    bash: 'modprobe nvme-tcp; wait_for 5 test -e /dev/nvme-fabrics',
+  });
+  checks.push({
+    title: 'disconnected, it leaves nothing in the guest and no controller at the target',
+    bash: 'leave; host no_controllers',
+    host: {
+      no_controllers: () =>
+        eventually(10, 'no controller is left', async () => {
+          const left = await world.target.controllers();
+          if (left.length > 0) throw new Error(JSON.stringify(left));
+          return true;
+        }),
+    },
   });
 }
