@@ -11,6 +11,7 @@ import {
 import {
   allocateSharedMemory,
   attachSharedMemory,
+  isShareable,
   releaseSharedMemory,
   type SharedMemory,
   TICKS_PER_US,
@@ -113,7 +114,10 @@ export abstract class Job implements BdevIoOwner {
     this.batch = Math.max(1, Math.min(depth >> 2, CLOCK_BATCH_MAX));
     this.startedAt = new Float64Array(depth);
     this.lateSince = new Float64Array(depth);
-    this.memory = allocateSharedMemory(Math.max(4096, depth * buffers_per_slot * spec.io_size));
+    this.memory = allocateSharedMemory(
+      Math.max(4096, depth * buffers_per_slot * spec.io_size),
+      isShareable(this.reactor.buffers.bytes), // as those of the application are
+    );
     const bytes = attachSharedMemory(this.memory);
     this.words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
     // Pages that were never touched are all one page of zeroes, which would be flattering.

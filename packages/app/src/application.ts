@@ -57,6 +57,7 @@ export class Application {
       mode: options.mode,
       uring: options.uring,
       seed: options.seed,
+      shareableBuffers: options.shareableBuffers,
       plugins: [sockReactorEntry, ...plugins.flatMap((plugin) => plugin.reactorEntries)],
     });
     const app = new Application(options, plugins, host, lock);

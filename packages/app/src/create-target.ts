@@ -60,6 +60,7 @@ export async function createTarget(options: CreateTargetOptions = {}): Promise<R
       ...{ name: 'spdk-ts target', rpcSocket: null, rpcsAllowed: [], webSocket: null, webSocketToken: null },
       ...{ webSocketOrigins: [], waitForRpc: false, configFile: null, ignoreInitErrors: false },
       ...{ cores, mode: 'adaptive', seed: 1, uring: defaultUring, pidFile: null, plugins: [], explained: [] },
+      shareableBuffers: false,
     },
     [await bdevPlugin({ plugins: [] }), nvmfPlugin],
   );

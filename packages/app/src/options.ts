@@ -31,6 +31,8 @@ export interface AppOptions {
   readonly seed: number;
   /** Sizes of each reactor's io_uring, which is used where the system allows it; null: never. */
   readonly uring: UringOptions | null;
+  /** I/O buffers are memory that other processes can map. */
+  readonly shareableBuffers: boolean;
   readonly pidFile: string | null;
   /** Bdev modules from outside of the framework, as `--plugin` names them. */
   readonly plugins: readonly string[];
@@ -160,6 +162,10 @@ export function addAppOptions(command: Command, defaults: AppOptionDefaults): Co
       ringSize(uringLimits.cq_entries),
       defaultUring.cq_entries,
     )
+    .option(
+      '--shareable-buffers',
+      'I/O buffers in memory with a descriptor, so that NVMe controllers over vfio-user need no copies of the data',
+    )
     .option('--seed <number>', "seed of the reactors' random numbers", seed, 1)
     .optionsGroup('Log:')
     .option(
@@ -206,6 +212,7 @@ export function readAppOptions(
     mode: values['interruptMode'] === true ? 'interrupt' : (values['reactorMode'] as ReactorMode),
     seed: values['seed'] as number,
     uring: values['uring'] === false ? null : uringOptions(values),
+    shareableBuffers: values['shareableBuffers'] === true,
     pidFile: text('pidfile'),
     plugins: (values['plugin'] as string[] | undefined) ?? [],
     explained: explain(values),

@@ -9,16 +9,26 @@ export type SharedMemory =
   | { readonly handle: number; readonly bytes: number }
   | { readonly buffer: SharedArrayBuffer; readonly bytes: number };
 
-/** Reserves memory. Throws an Error if there is not enough address space. `bytes`: 4 GiB at most. */
-export function allocateSharedMemory(bytes: number): SharedMemory {
+/**
+ * Reserves memory. Throws an Error if there is not enough address space. `bytes`: 4 GiB at most. `descriptor`: other
+ * processes can map it (vfio-user); without the addon none can.
+ */
+export function allocateSharedMemory(bytes: number, descriptor = false): SharedMemory {
   if (native === null) return { buffer: new SharedArrayBuffer(bytes), bytes };
-  return { handle: native.allocateMemory(bytes, 1), bytes };
+  return { handle: native.allocateMemory(bytes, 1, descriptor ? 1 : 0), bytes };
 }
 
 /** The memory as this thread sees it. */
 export function attachSharedMemory(memory: SharedMemory): Uint8Array {
   const buffer = 'handle' in memory ? native!.attachMemory(memory.handle) : memory.buffer;
   return new Uint8Array(buffer, 0, memory.bytes);
+}
+
+/** True if other processes can map the memory that these bytes lie in: it was reserved with a descriptor. */
+export function isShareable(bytes: Uint8Array): boolean {
+  const behind = native?.memoryBehind(bytes) ?? null;
+  if (behind !== null) native!.closeFd(behind.descriptor);
+  return behind !== null;
 }
 
 /**

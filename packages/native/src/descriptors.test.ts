@@ -197,6 +197,37 @@ describe.skipIf(native === null)('eventfds of others', () => {
   });
 });
 
+describe.skipIf(native === null)('allocated memory with a descriptor', () => {
+  const addon = native!;
+
+  it('is what others map, and told of every place in it', () => {
+    const handle = addon.allocateMemory(10_000, 1, 1);
+    const bytes = new Uint8Array(addon.attachMemory(handle));
+    const behind = addon.memoryBehind(bytes.subarray(5000, 5100))!;
+    expect(behind).toMatchObject({ address: addon.memoryAddress(handle), bytes: 12_288 });
+    const other = new Uint8Array(addon.mapDescriptor(behind.descriptor, 0, 12_288, 1));
+    bytes[7777] = 0x5a;
+    other[9999] = 0xa5;
+    expect([other[7777], bytes[9999]]).toEqual([0x5a, 0xa5]);
+    expect(() => writeFileSync(`/proc/self/fd/${behind.descriptor}`, '')).toThrow(/EPERM/); // its size is sealed
+    addon.discardMemory(handle, 0, 8192);
+    expect([other[7777], bytes[7777], bytes[9999]]).toEqual([0, 0, 0xa5]);
+    closeSync(behind.descriptor);
+    addon.releaseMemory(handle);
+    const again = addon.memoryBehind(bytes)!; // for as long as somebody refers to it
+    expect(again.address).toBe(behind.address);
+    closeSync(again.descriptor);
+  });
+
+  it('is not there unless it was asked for', () => {
+    const handle = addon.allocateMemory(4096, 0, 0);
+    expect(addon.memoryBehind(new Uint8Array(addon.attachMemory(handle)))).toBe(null);
+    expect(addon.memoryBehind(new Uint8Array(100))).toBe(null);
+    addon.releaseMemory(handle);
+    expect(() => addon.allocateMemory(4096, 0, 2)).toThrow(RangeError);
+  });
+});
+
 describe.skipIf(native === null)('descriptors over a UNIX socket', () => {
   const addon = native!;
   const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));

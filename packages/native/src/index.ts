@@ -98,9 +98,10 @@ export interface Native {
 
   /**
    * Reserves zeroed memory that is committed as it is touched; `huge` is 1 for pages of 2 MiB where the kernel has
-   * them, else 0. Returns its handle, good in every thread.
+   * them, else 0; `descriptor` is 1 for memory that other processes can map ({@link memoryBehind}), else 0. Returns its
+   * handle, good in every thread.
    */
-  allocateMemory(bytes: number, huge: number): number;
+  allocateMemory(bytes: number, huge: number, descriptor: number): number;
   /** The memory as an ArrayBuffer of this thread, 4 GiB at most. */
   attachMemory(handle: number): ArrayBuffer;
   memoryAddress(handle: number): number;
@@ -109,6 +110,13 @@ export interface Native {
   /** Gives whole pages of a range back to the kernel; the range's pages read as zeroes. */
   discardMemory(handle: number, offset: number, length: number): void;
   addressOf(view: ArrayBufferView | ArrayBuffer): number;
+  /**
+   * The allocated memory with a descriptor that a view's bytes lie in, whole: a copy of the descriptor, the caller's to
+   * close, and where it begins in this process, the same in every thread. Null if they lie in none.
+   */
+  memoryBehind(
+    view: ArrayBufferView | ArrayBuffer,
+  ): { descriptor: number; address: number; bytes: number } | null;
 
   /** New memory of this size with a descriptor, zeroed (memfd_create): it can be passed to other processes. */
   memoryFile(name: string, bytes: number): number;

@@ -37,7 +37,7 @@ describe.skipIf(native === null)('the addon', () => {
   });
 
   it('gives memory that is zeroed, aligned, shared between attachments, and bounded in batches', () => {
-    const handle = addon.allocateMemory(10_000, 0);
+    const handle = addon.allocateMemory(10_000, 0, 0);
     const a = new Uint8Array(addon.attachMemory(handle));
     expect(addon.memoryAddress(handle) % (2 << 20)).toBe(0);
     expect(addon.addressOf(a)).toBe(addon.memoryAddress(handle));

@@ -24,6 +24,8 @@ export interface LocalHostOptions {
   readonly clock: Clock;
   readonly seed?: number;
   readonly pool?: BufferPoolOptions;
+  /** Buffers are memory with a descriptor, for controllers over vfio-user. Needs the addon. */
+  readonly shareableBuffers?: boolean;
   /** Each reactor has an io_uring, entered once in each {@link LocalHost.poll}. Throws where there can be none. */
   readonly uring?: boolean;
   readonly plugins: readonly ReactorPlugin[];
@@ -64,6 +66,7 @@ export class LocalHost implements ReactorHost {
         uringUnavailable: reactor.ring === null ? 'reactors that share a thread have none' : '',
         uringFeatures: [],
         notPinned: 'reactors that share a thread are not pinned',
+        shareableBuffers: options.shareableBuffers ?? false,
         sleeps: () => false,
         setMode: () => {},
         delay: async () => {
@@ -85,7 +88,7 @@ export class LocalHost implements ReactorHost {
     let threadIds = 0;
     this.local = indices.map((index) => {
       const regions = new RegionTable();
-      const memory = allocateBuffers(pool);
+      const memory = allocateBuffers(pool, options.shareableBuffers ?? false);
       regions.add(index, memory);
       const ring = options.uring ? openRing(regions, count, () => this.local[index]!.wake()) : null;
       const serve = async (service: string, method: string, params: unknown): Promise<unknown> => {

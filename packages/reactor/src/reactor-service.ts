@@ -17,6 +17,8 @@ export interface ReactorEnvironment {
   readonly uringFeatures: readonly UringFeature[];
   /** Why the reactor is not bound to its core; empty if it is. */
   readonly notPinned: string;
+  /** Its buffers are memory that other processes can map. */
+  readonly shareableBuffers: boolean;
   /** True if the reactor sleeps when idle. */
   sleeps(): boolean;
   setMode(mode: string): void;
@@ -67,7 +69,7 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
       ...reactor.buffers.options,
     }),
     setPool: (options: BufferPoolOptions) => {
-      const memory = allocateBuffers(options);
+      const memory = allocateBuffers(options, environment.shareableBuffers);
       reactor.buffers.reconfigure(memory, options);
       reactor.regions.remove(reactor.index);
       reactor.regions.add(reactor.index, memory);

@@ -22,6 +22,8 @@ export interface WorkerHostOptions {
   readonly mode?: ReactorMode;
   readonly seed?: number;
   readonly pool?: BufferPoolOptions;
+  /** Buffers are memory with a descriptor, for controllers over vfio-user. Needs the addon. */
+  readonly shareableBuffers?: boolean;
   /** Sizes of each reactor's io_uring; null for the portable path. */
   readonly uring?: UringOptions | null;
   /** URLs of modules whose default export is a ReactorPlugin, in the order they start. */
@@ -73,6 +75,7 @@ export class WorkerHost implements ReactorHost {
       epoch_ms: performance.timeOrigin,
       seed: options.seed ?? 1,
       pool: options.pool ?? defaultBufferPool,
+      shareableBuffers: options.shareableBuffers ?? false,
       uring: options.uring ?? null,
       states: options.cores.map(() => new SharedArrayBuffer(STATE_WORDS * 4)),
       threadIds: new SharedArrayBuffer(4),

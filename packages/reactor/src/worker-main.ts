@@ -25,6 +25,7 @@ export interface ReactorWorkerData {
   readonly epoch_ms: number;
   readonly seed: number;
   readonly pool: import('@spdk-ts/env').BufferPoolOptions;
+  readonly shareableBuffers: boolean;
   /** rings[from][to] */
   readonly rings: (SharedArrayBuffer | null)[][];
   readonly states: SharedArrayBuffer[];
@@ -91,7 +92,7 @@ async function main(): Promise<void> {
     memory == null ? undefined : new MessageRing(memory);
 
   const regions = new RegionTable();
-  const memory = allocateBuffers(data.pool);
+  const memory = allocateBuffers(data.pool, data.shareableBuffers);
   regions.add(data.index, memory);
 
   let reactor: Reactor;
@@ -124,6 +125,7 @@ async function main(): Promise<void> {
     uringUnavailable,
     uringFeatures: ring === null ? [] : uringFeatures(ring),
     notPinned,
+    shareableBuffers: data.shareableBuffers,
     sleeps: () => loop.mode === 'interrupt',
     setMode: (mode) => {
       loop.mode = mode as ReactorMode;

@@ -288,7 +288,7 @@ export class UringSockGroup implements SockGroup {
   private growMemory(): void {
     const { receive_bytes } = this.options;
     const one = receive_bytes + SEND_BYTES;
-    const handle = this.native.allocateMemory(one * SLAB_CONNECTIONS, 0);
+    const handle = this.native.allocateMemory(one * SLAB_CONNECTIONS, 0, 0);
     const buffer = this.native.attachMemory(handle);
     const address = this.native.memoryAddress(handle);
     // The slab lives as long as the region table does: its connections' memory is used again and again.

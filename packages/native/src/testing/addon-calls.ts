@@ -71,7 +71,7 @@ export class Pool {
     // Their end takes the kernel a while: few of them.
     if (this.contexts.size < 2 || this.pick(50) === 0) this.addContext(native.aioSetup(4).context);
     for (const set of [this.tables, this.watches, this.contexts]) if (set.size > 8) set.delete(this.of(set));
-    while (this.handles.length < 4) this.handles.push(native.allocateMemory(8192, 0));
+    while (this.handles.length < 4) this.handles.push(native.allocateMemory(8192, 0, this.pick(2)));
     if (rings.size === 0) this.addRing(native.ringSetup(4, 8, 0).fd);
   }
 
@@ -217,12 +217,17 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     adoptEventFd: [fd],
     setDirect: [fd, integer(0, 1, () => pick(2))],
     blockDevice: [fd],
-    allocateMemory: [integer(1, 2 ** 46, () => 1 + pick(100_000)), integer(0, 1, () => pick(2))],
+    allocateMemory: [
+      integer(1, 2 ** 46, () => 1 + pick(100_000)),
+      integer(0, 1, () => pick(2)),
+      integer(0, 1, () => pick(2)),
+    ],
     attachMemory: [handle],
     memoryAddress: [handle],
     releaseMemory: [handle],
     discardMemory: [handle, integer(0, SAFE, () => pick(4096)), integer(0, SAFE, () => pick(4097))],
     addressOf: [bytes],
+    memoryBehind: [bytes],
     memoryFile: [text(64, 'name'), integer(1, 2 ** 46, () => 1 + pick(100_000))],
     sealSize: [fd],
     mapDescriptor: [fd, offset, length, integer(0, 1, () => pick(2))],

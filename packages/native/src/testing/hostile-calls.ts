@@ -73,6 +73,8 @@ function adopt(name: string, args: readonly unknown[], result: unknown): void {
   else if (name === 'receiveDescriptors')
     for (const fd of (result as { descriptors: number[] } | null)?.descriptors ?? [])
       pool.descriptors.add(fd);
+  else if (name === 'memoryBehind' && result !== null)
+    pool.descriptors.add((result as { descriptor: number }).descriptor);
   else if (name === 'allocateMemory') pool.handles.push(result as number);
   else if (name === 'batchTable') pool.addTable(result);
   else if (name === 'ringWatch') pool.addWatch(result);
