@@ -5,6 +5,7 @@
  * {@link VfioUserError} that has the errno for the reply.
  */
 export * from './channel.ts';
+export * from './client.ts';
 export * from './descriptors.ts';
 export * from './device-info.ts';
 export * from './dma.ts';
