@@ -1,5 +1,5 @@
 /** The NVMe host library on reactors of the test's own thread. */
-import { systemClock } from '@spdk-ts/env';
+import { allocateSharedMemory, attachSharedMemory, releaseSharedMemory, systemClock } from '@spdk-ts/env';
 import { native } from '@spdk-ts/native';
 import {
   NvmeController,
@@ -32,22 +32,30 @@ export class HostBed {
   readonly reactor: Reactor;
   readonly group: NvmePollGroup;
   /** Memory for data, and its region. */
-  readonly memory = new Uint8Array(MEMORY_BYTES);
+  readonly memory: Uint8Array;
   readonly region: number;
   private running = true;
   private used = 0;
 
-  static async start(implementation: 'uring' | 'posix' = implementations[0]!): Promise<HostBed> {
+  /** `shareable`: its memory has a descriptor, for controllers over vfio-user. */
+  static async start(
+    implementation: 'uring' | 'posix' = implementations[0]!,
+    shareable = false,
+  ): Promise<HostBed> {
     const host = await LocalHost.start({
       clock: systemClock(),
       plugins: [],
       uring: implementation === 'uring',
+      shareableBuffers: shareable,
     });
-    return new HostBed(host);
+    return new HostBed(host, shareable);
   }
 
-  private constructor(host: LocalHost) {
+  private constructor(host: LocalHost, shareable: boolean) {
     this.host = host;
+    const memory = allocateSharedMemory(MEMORY_BYTES, shareable);
+    this.memory = attachSharedMemory(memory);
+    releaseSharedMemory(memory);
     this.reactor = host.local[0]!;
     this.group = NvmePollGroup.of(this.reactor);
     this.region = this.reactor.regions.addLocal(this.memory).id;
@@ -69,7 +77,12 @@ export class HostBed {
     return await NvmeController.connect(this.group, await resolveTarget(parseTransportId(text), options));
   }
 
-  /** Memory for data, never given back. */
+  /** Gives all places of the memory back. */
+  reuse(): void {
+    this.used = 0;
+  }
+
+  /** Memory for data, given back by {@link reuse} only. */
   place(length: number): number {
     const offset = this.used;
     this.used += Math.ceil(length / 64) * 64;

@@ -11,6 +11,9 @@ export interface CommandFields {
   readonly fuse?: number;
   readonly cdw2?: number;
   readonly cdw3?: number;
+  /** Addresses, of commands to PCI controllers that name memory but have no data. */
+  readonly prp1?: number;
+  readonly prp2?: number;
   readonly cdw10?: number;
   readonly cdw11?: number;
   readonly cdw12?: number;
@@ -46,6 +49,11 @@ const nothing = new Uint8Array(0);
 /** Words 10 to 15 lie one behind the other. */
 const FIRST_CDW = sqeOffset.cdw10 / 4;
 
+function setPointers(sqe: Uint32Array, prp1: number, prp2: number): void {
+  const at = sqeOffset.prp1 / 4;
+  sqe.set([prp1, prp1 / 2 ** 32, prp2, prp2 / 2 ** 32], at);
+}
+
 function fill(request: NvmeRequest, fields: CommandFields): void {
   const { cdw2 = 0, cdw3 = 0, cdw10 = 0, cdw11 = 0, cdw12 = 0, cdw13 = 0, cdw14 = 0, cdw15 = 0 } = fields;
   request.begin(fields.opcode, fields.nsid ?? 0);
@@ -53,6 +61,7 @@ function fill(request: NvmeRequest, fields: CommandFields): void {
   sqe[0] = fields.opcode | ((fields.fuse ?? 0) << 8) | (psdt.sgl << 14);
   sqe[2] = cdw2;
   sqe[3] = cdw3;
+  if (fields.prp1 !== undefined) setPointers(sqe, fields.prp1, fields.prp2 ?? 0);
   sqe.set([cdw10, cdw11, cdw12, cdw13, cdw14, cdw15], FIRST_CDW);
 }
 

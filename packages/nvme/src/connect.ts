@@ -22,15 +22,15 @@ class OwnReactor {
   private readonly host: LocalHost;
   private readonly loop: NodeLoop;
 
-  static async start(): Promise<OwnReactor> {
+  static async start(shareableBuffers: boolean): Promise<OwnReactor> {
     const clock = systemClock();
     if (native !== null)
       try {
-        return new OwnReactor(await LocalHost.start({ clock, plugins: [], uring: true }));
+        return new OwnReactor(await LocalHost.start({ clock, plugins: [], uring: true, shareableBuffers }));
       } catch {
         // No io_uring here: node:net does.
       }
-    return new OwnReactor(await LocalHost.start({ clock, plugins: [] }));
+    return new OwnReactor(await LocalHost.start({ clock, plugins: [], shareableBuffers }));
   }
 
   private constructor(host: LocalHost) {
@@ -139,7 +139,7 @@ export class Connection implements AsyncDisposable {
   /** For {@link connect}. */
   static async open(trid: TransportId, options: Partial<NvmeOptions>): Promise<Connection> {
     const target = await resolveTarget(trid, options);
-    const own = await OwnReactor.start();
+    const own = await OwnReactor.start(trid.trtype === 'VFIOUSER');
     const group = NvmePollGroup.of(own.reactor);
     try {
       const controller = await NvmeController.connect(group, target);
@@ -219,7 +219,7 @@ export class Connection implements AsyncDisposable {
 }
 
 /**
- * Connects to a subsystem, given as transport id or its text (`trtype:TCP traddr:… trsvcid:… subnqn:…`). Rejects with an
+ * Connects to a subsystem, given as transport id or its text (`trtype:TCP traddr:… trsvcid:… subnqn:…`, `trtype:VFIOUSER traddr:/DIRECTORY`). Rejects with an
  * {@link NvmeError} that tells which step failed.
  */
 export function connect(to: string | TransportId, options: Partial<NvmeOptions> = {}): Promise<Connection> {

@@ -24,8 +24,8 @@ import type { NvmePollGroup } from './poll-group.ts';
 export const IO_SQES = 64;
 export const IO_CQES = 16;
 /** CAP.TO counts these. */
-const READY_UNIT_MS = 500;
-const READY_POLL_MS = 5;
+export const READY_UNIT_MS = 500;
+export const READY_POLL_MS = 5;
 
 /** What is known of a controller once it is enabled. */
 export interface EnabledController {

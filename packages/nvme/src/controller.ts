@@ -3,6 +3,7 @@ import {
   type AsyncEvent,
   adminOpcode,
   type ControllerCapabilities,
+  cns,
   controllerType,
   DISCOVERY_NQN,
   decodeCsts,
@@ -11,6 +12,7 @@ import {
   encodeNumberOfQueues,
   fid,
   type IdentifyController,
+  identifyController,
   pduFlag,
   register,
   shn,
@@ -37,9 +39,11 @@ import {
   openIoQueue,
   reopenIoQueue,
 } from './io-queue.ts';
-import { activeNamespaces, describeNamespace, type NamespaceInfo } from './namespaces.ts';
+import { activeNamespaces, describeNamespace, identify, type NamespaceInfo } from './namespaces.ts';
 import type { NvmeTarget } from './node-identity.ts';
 import { type NvmeOptions, nvmeOptions } from './options.ts';
+import type { PciLink } from './pci/pci-link.ts';
+import { vfioUserLink } from './pci/posix-vfio-user.ts';
 import type { NvmePollGroup } from './poll-group.ts';
 import { type NvmeQpair, QpairState } from './qpair.ts';
 import type { NvmeRequest } from './request.ts';
@@ -67,7 +71,7 @@ const SHUTDOWN_MS_MAX = 5000;
 const PAGE_BYTES = 4096;
 const TRANSFER_BYTES_MAX = 2 ** 31;
 
-/** A controller over NVMe/TCP, with its admin queue on one reactor. */
+/** A controller over NVMe/TCP or behind a vfio-user socket, with its admin queue on one reactor. */
 export class NvmeController implements EventTaker {
   readonly group: NvmePollGroup;
   /** Where it is, or was last tried. */
@@ -91,7 +95,9 @@ export class NvmeController implements EventTaker {
   /** Bytes of data of one command at most. */
   transfer_bytes = TRANSFER_BYTES_MAX;
 
-  private readonly qpair: TcpQpair;
+  private readonly qpair: NvmeQpair;
+  /** Of a controller behind a PCI function, or null: it is one over fabrics. */
+  private readonly pci: PciLink | null;
   private address: TcpAddress;
   private readonly aers: AsyncEvents;
   private keepAlive: Poller | null = null;
@@ -123,7 +129,8 @@ export class NvmeController implements EventTaker {
       throw new NvmeError('EINVAL', 'ctrlr_loss_timeout_ms needs a reconnect_delay_ms above 0');
     this.group = group;
     this.target = target;
-    this.qpair = new TcpQpair(group, options.admin_queue_size);
+    this.pci = target.trid.trtype === 'VFIOUSER' ? vfioUserLink(group, target) : null;
+    this.qpair = this.pci?.admin ?? new TcpQpair(group, options.admin_queue_size);
     this.admin = new Commands(this.qpair);
     this.aers = new AsyncEvents(this.admin, this);
     this.address = addressOf(target);
@@ -151,9 +158,39 @@ export class NvmeController implements EventTaker {
     };
   }
 
-  /** The initialization, as Base 2.0, 3.5.1 and 3.3.1 have it for Fabrics. */
   private async bringUp(): Promise<void> {
-    const { qpair, admin, target } = this;
+    if (this.pci !== null) await this.bringUpFunction(this.pci);
+    else await this.bringUpFabrics(this.qpair as TcpQpair);
+    if (!this.discovery) await this.setUpIo();
+    await this.aers.start(this.identify.oaes, this.identify.aerl, this.discovery);
+    // After that: no change is missed.
+    if (!this.discovery) await this.readAna();
+    if (this.pci === null) this.startKeepAlive();
+  }
+
+  /** The initialization, as Base 2.0, 3.5.1 has it for controllers with registers. */
+  private async bringUpFunction(pci: PciLink): Promise<void> {
+    const { admin, target, qpair } = this;
+    const { options, trid } = target;
+    qpair.onTimeout = (request) => this.adminTimedOut(request);
+    qpair.onClosed = (error) => this.lost(error);
+    qpair.timeout_ms = options.connect_timeout_ms;
+    const { cap, version } = await pci.bringUp();
+    this.learned(cap, version, identifyController.decode(await identify(admin, cns.controller)));
+    this.cntlid = this.identify.cntlid;
+    const { subnqn } = this.identify;
+    if (trid.subnqn !== '' && trid.subnqn !== subnqn)
+      throw new NvmeError(
+        'EINVAL',
+        `${qpair.name}: the controller is one of ${subnqn}, not of ${trid.subnqn}`,
+      );
+    await pci.settle(this.identify, this.transfer_bytes);
+    qpair.timeout_ms = options.admin_timeout_ms;
+  }
+
+  /** The initialization, as Base 2.0, 3.5.1 and 3.3.1 have it for Fabrics. */
+  private async bringUpFabrics(qpair: TcpQpair): Promise<void> {
+    const { admin, target } = this;
     const { options } = target;
     this.address = { ...this.address, tls: await tlsKeyOf(target) };
     await qpair.open(this.address);
@@ -164,18 +201,18 @@ export class NvmeController implements EventTaker {
     qpair.capsule_bytes = ADMIN_CAPSULE_BYTES;
     this.cntlid = await connectQueue(admin, this.connectParams);
     const enabled = await enableController(this.group, admin);
-    this.cap = enabled.cap;
-    this.version = enabled.version;
-    this.identify = enabled.identify;
+    this.learned(enabled.cap, enabled.version, enabled.identify);
     qpair.timeout_ms = options.admin_timeout_ms;
-    const { mdts, aerl } = this.identify;
-    const pages = mdts === 0 ? 0 : 2 ** Math.min(mdts, 31) * PAGE_BYTES * 2 ** this.cap.mpsmin;
+  }
+
+  /** What the controller says that it is. */
+  private learned(cap: ControllerCapabilities, version: number, identify: IdentifyController): void {
+    this.cap = cap;
+    this.version = version;
+    this.identify = identify;
+    const { mdts } = identify;
+    const pages = mdts === 0 ? 0 : 2 ** Math.min(mdts, 31) * PAGE_BYTES * 2 ** cap.mpsmin;
     this.transfer_bytes = pages === 0 ? TRANSFER_BYTES_MAX : Math.min(pages, TRANSFER_BYTES_MAX);
-    if (!this.discovery) await this.setUpIo();
-    await this.aers.start(this.identify.oaes, aerl, this.discovery);
-    // After that: no change is missed.
-    if (!this.discovery) await this.readAna();
-    this.startKeepAlive();
   }
 
   /** Throws if the connection has been lost meanwhile: nobody was told of that. */
@@ -258,7 +295,9 @@ export class NvmeController implements EventTaker {
         `${this.qpair.name}: the controller grants ${this.num_io_queues} I/O queues, and all are in use`,
       );
     this.qids.add(qid);
+    if (this.pci !== null) return this.pci.queueParams(qid, options.io_queue_size, options.timeout_ms);
     return {
+      ...{ trtype: 'TCP', qid },
       address: this.address,
       connect: { ...this.connectParams, qid },
       entries: Math.max(2, Math.min(options.io_queue_size, this.cap.mqes + 1)),
@@ -269,7 +308,7 @@ export class NvmeController implements EventTaker {
   }
 
   /** Gives a queue's number back: it has been closed. */
-  releaseIoQueue({ connect: { qid } }: IoQueueParams): void {
+  releaseIoQueue({ qid }: IoQueueParams): void {
     this.qids.delete(qid);
   }
 
@@ -306,6 +345,8 @@ export class NvmeController implements EventTaker {
    * elsewhere are to be authenticated with. Rejects with an {@link NvmeError}; then the keys are those of before.
    */
   async setKeys(keys: Pick<NvmeOptions, 'dhchap_key' | 'dhchap_ctrlr_key'>): Promise<AuthParams> {
+    if (this.pci !== null)
+      throw new NvmeError('EUNSUPPORTED', `${this.qpair.name}: only hosts over fabrics prove themselves`);
     const { target: before } = this;
     this.target = { ...before, options: nvmeOptions({ ...before.options, ...keys }) };
     const { hostnqn, subnqn, dhchap_key, dhchap_ctrlr_key, dhchap_digests, dhchap_dhgroups } =
@@ -440,11 +481,7 @@ export class NvmeController implements EventTaker {
       try {
         await this.bringUp();
         for (const [queue, params] of this.queues)
-          await reopenIoQueue(queue as TcpQpair, {
-            ...params,
-            address: this.address,
-            connect: { ...this.connectParams, qid: params.connect.qid },
-          });
+          await reopenIoQueue(queue, this.paramsAgain(params));
         if (this.state !== 'reconnecting') return;
         this.becomeReady();
         this.events.push({ type: 'connected' });
@@ -459,6 +496,13 @@ export class NvmeController implements EventTaker {
     if (this.state === 'reconnecting') this.giveUp(error);
   }
 
+  /** What a queue is opened with once more: the address and the keys may be others. */
+  private paramsAgain(params: IoQueueParams): IoQueueParams {
+    if (params.trtype !== 'TCP') return params;
+    const connect = { ...this.connectParams, qid: params.qid };
+    return { ...params, address: this.address, connect };
+  }
+
   /** Leaves its address for the first of `targets`; the others are alternates. */
   moveTo(targets: readonly NvmeTarget[]): void {
     this.alternates = [...targets];
@@ -468,7 +512,8 @@ export class NvmeController implements EventTaker {
 
   private takeNextAddress(): void {
     const next = this.alternates.shift();
-    if (next === undefined) return;
+    // A controller behind a socket is nowhere else.
+    if (next === undefined || this.pci !== null) return;
     if (!this.moving) this.alternates.push(this.target);
     this.moving = false;
     this.target = next;
@@ -477,7 +522,7 @@ export class NvmeController implements EventTaker {
 
   /** Ends all connections, and waits until they are gone. */
   private async disconnect(error: NvmeError): Promise<void> {
-    for (const queue of [this.qpair, ...this.queues.keys()]) await (queue as TcpQpair).closeAndWait(error);
+    for (const queue of [this.qpair, ...this.queues.keys()]) await queue.closeAndWait(error);
   }
 
   // --- events ---
@@ -509,12 +554,15 @@ export class NvmeController implements EventTaker {
     for (const queue of this.queues.keys()) queue.close();
     // A controller that does not answer, or not in time, is left as it is.
     if (state === 'ready') await this.group.within(this.shutDown(), SHUTDOWN_MS_MAX);
-    await this.disconnect(new NvmeError('ECLOSED', `${this.qpair.name} has been closed`));
+    const error = new NvmeError('ECLOSED', `${this.qpair.name} has been closed`);
+    await this.disconnect(error);
+    await this.pci?.close(error);
     this.queues.clear();
     this.events.end();
   }
 
   private async shutDown(): Promise<void> {
+    if (this.pci !== null) return await this.pci.shutDown(SHUTDOWN_MS_MAX);
     const cc = encodeCc({
       en: true,
       iosqes: Math.log2(IO_SQES),

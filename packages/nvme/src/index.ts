@@ -37,6 +37,7 @@ export {
 } from './namespaces.ts';
 export { defaultHostnqn, type NvmeTarget, resolveTarget } from './node-identity.ts';
 export { defaultNvmeOptions, type NvmeOptions, nvmeOptions } from './options.ts';
+export { PciQpair } from './pci/pci-qpair.ts';
 export { NvmePollGroup } from './poll-group.ts';
 export { NvmeQpair, QpairState, SubmitError } from './qpair.ts';
 export { NvmeRequest, type NvmeRequestOwner, RequestState } from './request.ts';

@@ -1,12 +1,15 @@
 import { Commands } from './commands.ts';
 import { NvmeError } from './errors.ts';
 import { type ConnectParams, connectQueue } from './fabrics.ts';
+import { PciQpair, type PciQueueParams } from './pci/pci-qpair.ts';
 import type { NvmePollGroup } from './poll-group.ts';
 import type { NvmeQpair } from './qpair.ts';
 import { type TcpAddress, TcpQpair } from './tcp/tcp-qpair.ts';
 
-/** What an I/O queue is opened with: cloneable, so that any reactor can. */
-export interface IoQueueParams {
+/** What an I/O queue over TCP is opened with. */
+export interface TcpQueueParams {
+  readonly trtype: 'TCP';
+  readonly qid: number;
   readonly address: TcpAddress;
   readonly connect: ConnectParams;
   readonly entries: number;
@@ -15,9 +18,13 @@ export interface IoQueueParams {
   readonly timeout_ms: number;
 }
 
+/** What an I/O queue is opened with: cloneable, so that any reactor can. */
+export type IoQueueParams = TcpQueueParams | PciQueueParams;
+
 /** Opens an I/O queue on a group's reactor. Rejects with an {@link NvmeError}. */
 export async function openIoQueue(group: NvmePollGroup, params: IoQueueParams): Promise<NvmeQpair> {
-  const qpair = new TcpQpair(group, params.entries);
+  const { entries, trtype } = params;
+  const qpair = trtype === 'TCP' ? new TcpQpair(group, entries) : new PciQpair(group, entries);
   await reopenIoQueue(qpair, params);
   return qpair;
 }
@@ -39,7 +46,17 @@ export async function authenticateQueue(qpair: NvmeQpair, params: AuthParams): P
 }
 
 /** Opens a queue that has been closed once more. */
-export async function reopenIoQueue(qpair: TcpQpair, params: IoQueueParams): Promise<void> {
+export async function reopenIoQueue(qpair: NvmeQpair, params: IoQueueParams): Promise<void> {
+  if (params.trtype === 'TCP') await reopenTcp(qpair as TcpQpair, params);
+  else await reopenPci(qpair as PciQpair, params);
+}
+
+async function reopenPci(qpair: PciQpair, params: PciQueueParams): Promise<void> {
+  await qpair.open(params);
+  qpair.timeout_ms = params.timeout_ms;
+}
+
+async function reopenTcp(qpair: TcpQpair, params: TcpQueueParams): Promise<void> {
   const { address, connect, capsule_bytes, transfer_bytes, timeout_ms } = params;
   const { onTimeout, onClosed } = qpair;
   qpair.onClosed = null;

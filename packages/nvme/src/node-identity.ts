@@ -68,7 +68,7 @@ export async function resolveTarget(
 }
 
 async function numeric(trid: TransportId): Promise<TransportId> {
-  if (isIP(trid.traddr) !== 0) return makeTransportId(trid);
+  if (trid.trtype === 'VFIOUSER' || isIP(trid.traddr) !== 0) return makeTransportId(trid);
   try {
     const family = trid.adrfam === 'IPv6' ? 6 : 4;
     const { address } = await lookup(trid.traddr, { family });

@@ -32,6 +32,10 @@ export interface NvmeOptions {
   readonly data_digest: boolean;
   /** Reads may then end without a completion of their own (C2HData with SUCCESS). */
   readonly disable_sq_flow_control: boolean;
+  /** VFIOUSER: how doorbells are written. `auto`: mapped where the server lets them be, else shadow, else by message. */
+  readonly doorbells: 'auto' | 'mapped' | 'shadow' | 'trapped';
+  /** VFIOUSER: completions interrupt a reactor that sleeps. False is for reactors that never do. */
+  readonly interrupts: boolean;
   /** For a connection, its ICResp, and each command of the initialization. */
   readonly connect_timeout_ms: number;
   /** For an Admin command. */
@@ -61,6 +65,8 @@ export const defaultNvmeOptions: NvmeOptions = {
   header_digest: false,
   data_digest: false,
   disable_sq_flow_control: false,
+  doorbells: 'auto',
+  interrupts: true,
   connect_timeout_ms: 10_000,
   admin_timeout_ms: 120_000,
   timeout_ms: 0,
@@ -81,6 +87,8 @@ const limits: Partial<Record<keyof NvmeOptions, readonly [number, number]>> = {
   reconnect_delay_ms: [0, 3_600_000],
 };
 
+const doorbells = { auto: 0, mapped: 0, shadow: 0, trapped: 0 };
+
 /** Fills in what was not said. Throws an Error that names the option which is wrong. */
 export function nvmeOptions(given: Partial<NvmeOptions> = {}): NvmeOptions {
   const options = { ...defaultNvmeOptions, ...given };
@@ -91,6 +99,7 @@ export function nvmeOptions(given: Partial<NvmeOptions> = {}): NvmeOptions {
   }
   if (options.hostid !== '' && !/^[0-9a-f]{32}$/i.test(options.hostid))
     throw new Error(`hostid is '${options.hostid}': it must be 32 hexadecimal digits`);
+  checkNames('doorbells', [options.doorbells], doorbells);
   checkNames('dhchap_digests', options.dhchap_digests, dhchapHash);
   checkNames('dhchap_dhgroups', options.dhchap_dhgroups, dhchapGroup);
   if (options.dhchap_key === '' && options.dhchap_ctrlr_key !== '')

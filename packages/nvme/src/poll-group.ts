@@ -17,6 +17,12 @@ export interface PolledQpair {
   close(): void;
 }
 
+/** A queue pair whose completions are in memory. */
+export interface MemoryQpair {
+  /** Takes completions. Returns how many. */
+  poll(): number;
+}
+
 const groups = new WeakMap<Reactor, NvmePollGroup>();
 
 /** Makes the sockets of a reactor. */
@@ -30,6 +36,8 @@ export class NvmePollGroup {
   readonly batch: Batch | null;
   readonly log = new Logger('nvme');
   readonly qpairs = new Set<PolledQpair>();
+  /** Queue pairs that are looked at in each iteration. */
+  private readonly polled: MemoryQpair[] = [];
   /** Queue pairs with something to send: the first {@link unsentCount}. */
   private readonly unsent: PolledQpair[] = [];
   private unsentCount = 0;
@@ -65,6 +73,8 @@ export class NvmePollGroup {
   private poll(): number {
     let work = this.socks.poll();
     if (this.secure !== null) work += this.secure.poll();
+    // From the end: one that ends takes itself out.
+    for (let i = this.polled.length - 1; i >= 0; i--) work += this.polled[i]!.poll();
     const { unsent } = this;
     if (this.unsentCount > 0) {
       for (let i = 0; i < this.unsentCount; i++) unsent[i]!.pushSends();
@@ -86,6 +96,14 @@ export class NvmePollGroup {
   wantSend(qpair: PolledQpair): void {
     this.unsent[this.unsentCount++] = qpair;
     this.reactor.wake();
+  }
+
+  addPolled(qpair: MemoryQpair): void {
+    this.polled.push(qpair);
+    this.reactor.wake();
+  }
+  removePolled(qpair: MemoryQpair): void {
+    this.polled.splice(this.polled.indexOf(qpair), 1);
   }
 
   private checkDeadlines(): number {

@@ -96,6 +96,8 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
   abstract close(error?: NvmeError): void;
   /** Closes it at once. */
   abstract fail(error: NvmeError): void;
+  /** Closes it, and resolves when nothing of it is left. */
+  abstract closeAndWait(error: NvmeError): Promise<void>;
   /** For logs: address and number. */
   abstract readonly name: string;
   /** True if the transport has room for one more command. */
@@ -154,6 +156,11 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
     if (slot >= this.depth) return null;
     const request = this.slots[slot]!;
     return request !== null && request.cid === cid ? request : null;
+  }
+
+  /** The place in the queue of a request with this CID: 0 … {@link depth} - 1. */
+  protected slotOf(cid: number): number {
+    return cid & this.slotMask;
   }
 
   /** Gives a request's place in the queue back. */

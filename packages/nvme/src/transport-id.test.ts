@@ -15,6 +15,19 @@ it('reads what SPDK’s tools take', () => {
   expect(parseTransportId(turned)).toEqual({ ...trid, ns: 3 });
 });
 
+it('reads where a vfio-user socket is', () => {
+  const trid = parseTransportId('trtype:vfiouser traddr:/var/run/vm0/ ns:2');
+  expect(trid).toEqual({
+    ...{ trtype: 'VFIOUSER', adrfam: '', traddr: '/var/run/vm0/', trsvcid: '', subnqn: '' },
+    ...{ hostnqn: '', hostaddr: '', hostsvcid: '', ns: 2 },
+  });
+  expect(formatTransportId(trid)).toBe('trtype:VFIOUSER traddr:/var/run/vm0/');
+  expect(formatTransportId({ ...trid, subnqn: NQN })).toBe(
+    `trtype:VFIOUSER traddr:/var/run/vm0/ subnqn:${NQN}`,
+  );
+  expect(() => parseTransportId('trtype:VFIOUSER traddr:vm0')).toThrow('traddr:vm0 is no absolute path');
+});
+
 it('knows what was not said', () => {
   expect(parseTransportId('trtype:TCP traddr:::1')).toMatchObject({
     ...{ adrfam: 'IPv6', traddr: '::1', trsvcid: '8009', subnqn: 'nqn.2014-08.org.nvmexpress.discovery' },

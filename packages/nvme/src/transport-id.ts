@@ -2,10 +2,13 @@ import { DISCOVERY_NQN, DISCOVERY_PORT, NVME_PORT, nqnProblem, parseAdrfam } fro
 
 /** Where a subsystem is, and which of them: cloneable. */
 export interface TransportId {
-  readonly trtype: 'TCP';
-  readonly adrfam: 'IPv4' | 'IPv6';
+  readonly trtype: 'TCP' | 'VFIOUSER';
+  /** Empty, as `trsvcid`, where the address is a path. */
+  readonly adrfam: 'IPv4' | 'IPv6' | '';
+  /** VFIOUSER: the directory that has the socket `cntrl`. */
   readonly traddr: string;
   readonly trsvcid: string;
+  /** VFIOUSER: empty, unless the controller is to be one of this subsystem. */
   readonly subnqn: string;
   /** What else was said: name of the host, and address and port to connect from. Empty: the defaults. */
   readonly hostnqn: string;
@@ -21,7 +24,6 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   pcie: 'local devices are reached as /dev/ngXnY, by the io_uring_cmd of bdev_xnvme_create',
   rdma: 'there is no RDMA transport',
   fc: 'there is no Fibre Channel transport',
-  vfiouser: 'there is no vfio-user host',
 };
 
 function split(text: string): Map<string, string> {
@@ -50,8 +52,8 @@ function nqn(key: string, text: string): string {
   return text;
 }
 
-/** Makes a transport id of named parts, those of an RPC say. Throws an Error that names the part which is wrong. */
-export function makeTransportId(parts: {
+/** A transport id in named parts. */
+export interface TransportIdParts {
   readonly trtype: string;
   readonly traddr: string;
   readonly adrfam?: string | undefined;
@@ -61,11 +63,30 @@ export function makeTransportId(parts: {
   readonly hostaddr?: string | undefined;
   readonly hostsvcid?: string | undefined;
   readonly ns?: number | undefined;
-}): TransportId {
+}
+
+/** A controller behind a socket of this machine: nothing else says where it is. */
+function vfioUser(parts: TransportIdParts): TransportId {
+  const { traddr, subnqn } = parts;
+  if (!traddr.startsWith('/'))
+    throw new Error(`transport id: traddr:${traddr} is no absolute path: give the directory with the socket`);
+  return {
+    ...{ trtype: 'VFIOUSER', adrfam: '', traddr, trsvcid: '', hostaddr: '', hostsvcid: '' },
+    subnqn: subnqn ? nqn('subnqn', subnqn) : '',
+    hostnqn: parts.hostnqn ? nqn('hostnqn', parts.hostnqn) : '',
+    ns: parts.ns ?? 0,
+  };
+}
+
+/** Makes a transport id of named parts, those of an RPC say. Throws an Error that names the part which is wrong. */
+export function makeTransportId(parts: TransportIdParts): TransportId {
   const trtype = parts.trtype.toUpperCase();
+  if (trtype === 'VFIOUSER') return vfioUser(parts);
   if (trtype !== 'TCP') {
     const why = UNSUPPORTED[trtype.toLowerCase()] ?? 'it is not a transport type';
-    throw new Error(`transport id: trtype:${parts.trtype} is not supported: ${why}; give trtype:TCP`);
+    throw new Error(
+      `transport id: trtype:${parts.trtype} is not supported: ${why}; give trtype:TCP or trtype:VFIOUSER`,
+    );
   }
   if (parts.traddr === '') throw new Error('transport id: traddr is missing');
   const family = parts.adrfam ?? (parts.traddr.includes(':') ? 'IPv6' : 'IPv4');
@@ -88,8 +109,8 @@ export function makeTransportId(parts: {
 
 /**
  * Reads `trtype:TCP adrfam:IPv4 traddr:192.0.2.1 trsvcid:4420 subnqn:nqn.…` (also hostnqn, hostaddr, hostsvcid, ns), with
- * SPDK's spelling: words in any order, `=` for `:` allowed. Without subnqn it is the discovery subsystem. Throws an Error that
- * names the part which is wrong.
+ * SPDK's spelling: words in any order, `=` for `:` allowed; or `trtype:VFIOUSER traddr:/DIRECTORY`. Over TCP, without subnqn it is the
+ * discovery subsystem. Throws an Error that names the part which is wrong.
  */
 export function parseTransportId(text: string): TransportId {
   const found = split(text);
@@ -109,5 +130,7 @@ export function parseTransportId(text: string): TransportId {
 
 /** The text that {@link parseTransportId} reads. */
 export function formatTransportId({ trtype, adrfam, traddr, trsvcid, subnqn }: TransportId): string {
+  if (trtype === 'VFIOUSER')
+    return `trtype:VFIOUSER traddr:${traddr}${subnqn === '' ? '' : ` subnqn:${subnqn}`}`;
   return `trtype:${trtype} adrfam:${adrfam} traddr:${traddr} trsvcid:${trsvcid} subnqn:${subnqn}`;
 }

@@ -8,7 +8,6 @@ import {
   type NvmeQpair,
   openIoQueue,
   QpairState,
-  type TcpQpair,
 } from '@spdk-ts/nvme';
 import type { Reactor } from '@spdk-ts/reactor';
 import type { ControllerMessage } from './context.ts';
@@ -112,9 +111,9 @@ export class ReactorPath {
 
   private async openQueue(): Promise<void> {
     const { controller, queue } = this;
-    if (queue !== null) await (queue as TcpQpair).closeAndWait(queue.error ?? GONE);
+    if (queue !== null) await queue.closeAndWait(queue.error ?? GONE);
     this.queue = null;
-    const again = this.params?.connect.qid ?? 0;
+    const again = this.params?.qid ?? 0;
     this.params = (await this.reactor.control.call('bdev_nvme', 'queue', {
       controller,
       again,

@@ -62,11 +62,13 @@ export const methods = [
   }),
   define({
     name: 'bdev_nvme_attach_controller',
-    text: 'Connects to an NVMe-oF controller over TCP, and makes a bdev of each of its namespaces: `<name>n<nsid>`. If there are controllers of this name, it is one more path to the same subsystem, and to their bdevs. Zoned namespaces become zoned bdevs, key value ones bdevs of keys; metadata are interleaved.',
+    text: 'Connects to an NVMe controller over TCP, or behind a vfio-user socket, and makes a bdev of each of its namespaces: `<name>n<nsid>`. If there are controllers of this name, it is one more path to the same subsystem, and to their bdevs. Zoned namespaces become zoned bdevs, key value ones bdevs of keys; metadata are interleaved.',
     params: {
       name: required(t.string, 'Name of the controller.', { cli: option('-b, --name') }),
-      trtype: required(t.string, 'Transport: `TCP`.', { cli: option('-t, --trtype') }),
-      traddr: required(t.string, 'Address.', { cli: option('-a, --traddr') }),
+      trtype: required(t.string, 'Transport: `TCP` or `VFIOUSER`.', { cli: option('-t, --trtype') }),
+      traddr: required(t.string, 'Address; of `VFIOUSER` the directory with the socket.', {
+        cli: option('-a, --traddr'),
+      }),
       adrfam: optional(t.string, '`IPv4` or `IPv6`.', {
         default: 'as the address tells',
         cli: option('-f, --adrfam'),

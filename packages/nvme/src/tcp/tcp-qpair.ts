@@ -425,7 +425,7 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
   }
 
   /** Closes it, and resolves when the connection is gone. */
-  async closeAndWait(error: NvmeError): Promise<void> {
+  override async closeAndWait(error: NvmeError): Promise<void> {
     this.close(error);
     if (this.state !== QpairState.CLOSED) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }

@@ -1,0 +1,440 @@
+/** A controller behind a PCI function: the reactor that has its registers and its admin queue. */
+import {
+  allocateSharedMemory,
+  attachSharedMemory,
+  releaseSharedMemory,
+  type SharedMemory,
+} from '@spdk-ts/env';
+import { native } from '@spdk-ts/native';
+import {
+  adminOpcode,
+  commandStatus,
+  type IdentifyController,
+  oacs,
+  sgls,
+  statusCode,
+  status as statusOf,
+  statusType,
+} from '@spdk-ts/nvme-spec';
+import type { Poller } from '@spdk-ts/reactor';
+import { Commands } from '../commands.ts';
+import { describeStatus, NvmeError } from '../errors.ts';
+import type { NvmePollGroup } from '../poll-group.ts';
+import { QpairState } from '../qpair.ts';
+import { DoorbellKind, type doorbellKinds, doorbellOffset } from './doorbell.ts';
+import { ailing, disable, enable, type Registers, readCapabilities, shutDown } from './enable.ts';
+import type { PciFunction } from './function.ts';
+import { PciQpair, type PciQueueParams } from './pci-qpair.ts';
+import { DmaState, LinkState, type LinkTerms, QueueState, SharedState } from './shared-state.ts';
+
+const WATCH_PERIOD_US = 1_000_000;
+/** How long a controller that is given up may take to become still. */
+const STILL_MS_MAX = 2000;
+/** A list of PRPs has a page, so that this is the most that one command moves. */
+const LIST_PAGES = 512;
+const QUEUE_ENTRIES_MAX = 4096;
+/** Bits of Create I/O Queue commands. */
+const PHYSICALLY_CONTIGUOUS = 1;
+const INTERRUPTS_ENABLED = 2;
+
+export interface PciLinkOptions {
+  /** Makes the function: connects to it. */
+  readonly open: () => Promise<PciFunction>;
+  readonly name: string;
+  readonly doorbells: 'auto' | (typeof doorbellKinds)[number];
+  readonly interrupts: boolean;
+  readonly admin_entries: number;
+  /** Highest queue id. */
+  readonly queues: number;
+  /** For the creation of a queue. */
+  readonly timeout_ms: number;
+}
+
+const NO_SUCH_QUEUE = statusOf(statusType.commandSpecific, commandStatus.invalidQueueIdentifier);
+
+let links = 0;
+
+export class PciLink {
+  readonly admin: PciQpair;
+  readonly commands: Commands;
+  private readonly group: NvmePollGroup;
+  private readonly options: PciLinkOptions;
+  private readonly shared: SharedState;
+  private readonly id: number;
+  private readonly bell: number;
+  private readonly watch: unknown;
+  private fn: PciFunction | null = null;
+  private registers: Registers | null = null;
+  private terms: LinkTerms | null = null;
+  private shadows: SharedMemory | null = null;
+  /** Ranges that the function has mapped, by index. */
+  private readonly mapped = new Set<number>();
+  private watcher: Poller | null = null;
+  private watching = false;
+  private serving = false;
+  private again = false;
+  private losing: Promise<void> | null = null;
+  private closed = false;
+  /** Why the connection that is being made is not wanted any more. */
+  private unwanted: NvmeError | null = null;
+
+  constructor(group: NvmePollGroup, options: PciLinkOptions) {
+    if (native === null)
+      throw new NvmeError(
+        'EUNSUPPORTED',
+        `${options.name}: vfio-user needs the native addon, which is absent`,
+      );
+    this.group = group;
+    this.options = options;
+    this.id = group.reactor.index * 2 ** 20 + links++;
+    this.shared = SharedState.create(options.queues);
+    this.bell = native.eventFd();
+    this.watch = native.ringWatch(this.bell, () => this.rung());
+    native.ringWatchStart(this.watch);
+    this.admin = new PciQpair(group, options.admin_entries);
+    this.commands = new Commands(this.admin);
+    this.admin.onFail = (error) => void this.lose(error);
+  }
+
+  // --- bringing it up ---
+
+  /** Connects to the function, and enables the controller: Admin commands can be sent. Rejects with an {@link NvmeError}. */
+  async bringUp(): Promise<Registers> {
+    await this.losing;
+    if (this.closed) throw new NvmeError('ECLOSED', `${this.options.name} has been closed`);
+    this.unwanted = null;
+    this.shared.begin(this.bell);
+    try {
+      return await this.connect();
+    } catch (error) {
+      const failed = error instanceof NvmeError ? error : new NvmeError('ECONNECT', String(error));
+      await this.lose(failed);
+      if (this.admin.state === QpairState.CONNECTING) {
+        this.admin.error ??= failed;
+        this.admin.finish();
+      }
+      throw failed;
+    }
+  }
+
+  private async connect(): Promise<Registers> {
+    const { group, options, shared, admin } = this;
+    const fn = await options.open();
+    if (this.unwanted !== null) {
+      fn.close(this.unwanted);
+      throw this.unwanted;
+    }
+    this.fn = fn;
+    this.mapped.clear();
+    fn.onGone = (error) => void this.lose(error);
+    const registers = await readCapabilities(fn);
+    this.registers = registers;
+    const { cap } = registers;
+    const page_bytes = 2 ** (12 + cap.mpsmin);
+    const { bar, bar_at, bar_bytes, bar_start, socket, vectors } = fn;
+    this.terms = {
+      ...{ socket, vectors, page_bytes, bar, bar_at, bar_bytes, bar_start, dstrd: cap.dstrd },
+      ...{ doorbells: this.mappable() ? DoorbellKind.MAPPED : DoorbellKind.TRAPPED },
+      ...{ sgl_alignment: 0, shadows: -1, transfer_bytes: LIST_PAGES * page_bytes },
+    };
+    shared.agree(this.terms);
+    const deadline = group.deadline(options.timeout_ms);
+    void this.serve();
+    const memory = await admin.prepareAdmin(options.name, this.id, shared, deadline);
+    const queue = {
+      entries: options.admin_entries,
+      sq_address: memory.address,
+      cq_address: memory.address + memory.cq_at,
+    };
+    await enable(group, fn, registers, queue);
+    const eventfd = admin.startAdmin(this.adminKind(), options.interrupts && vectors > 0);
+    if (eventfd >= 0) await fn.setInterrupt(0, eventfd);
+    return registers;
+  }
+
+  /** Asks for what needs Identify: shadow doorbells, SGLs. I/O queues can be opened afterwards. */
+  async settle({ sgls: found, oacs: optional }: IdentifyController, transfer_bytes: number): Promise<void> {
+    const supports = found & 0x3;
+    const terms: LinkTerms = {
+      ...this.terms!,
+      sgl_alignment: supports === sgls.supported ? 1 : supports === sgls.supportedDwordAligned ? 4 : 0,
+      ...(await this.chooseDoorbells((optional & oacs.doorbellBufferConfig) !== 0)),
+      transfer_bytes: Math.min(this.terms!.transfer_bytes, transfer_bytes),
+    };
+    this.terms = terms;
+    this.shared.agree(terms);
+    this.shared.setState(LinkState.UP);
+    this.watcher ??= this.group.thread.registerPoller('nvme_watch', () => this.lookAfter(), WATCH_PERIOD_US);
+  }
+
+  /** True if doorbells can be mapped: those of the first I/O queue at least. */
+  private mappable(): boolean {
+    const { fn, registers } = this;
+    return fn!.bar >= 0 && doorbellOffset(1, true, registers!.cap.dstrd) + 4 <= fn!.bar_start + fn!.bar_bytes;
+  }
+
+  private adminKind(): number {
+    const { doorbells } = this.options;
+    return this.mappable() && (doorbells === 'auto' || doorbells === 'mapped')
+      ? DoorbellKind.MAPPED
+      : DoorbellKind.TRAPPED;
+  }
+
+  /** What the options ask for; else mapped doorbells, or shadow doorbells, or messages. */
+  private async chooseDoorbells(
+    shadow: boolean,
+  ): Promise<{ readonly doorbells: number; readonly shadows: number }> {
+    const { doorbells: wanted } = this.options;
+    const mapped = this.mappable();
+    if (wanted === 'mapped' && !mapped)
+      throw new NvmeError('EUNSUPPORTED', `${this.options.name}: the server lets no doorbells be mapped`);
+    if (wanted === 'shadow' && !shadow)
+      throw new NvmeError(
+        'EUNSUPPORTED',
+        `${this.options.name}: the controller has no Doorbell Buffer Config`,
+      );
+    if (wanted === 'mapped' || (wanted === 'auto' && mapped))
+      return { doorbells: DoorbellKind.MAPPED, shadows: -1 };
+    if (wanted === 'trapped' || !shadow) return { doorbells: DoorbellKind.TRAPPED, shadows: -1 };
+    return { doorbells: DoorbellKind.SHADOW, shadows: await this.configureShadows() };
+  }
+
+  /** Doorbell Buffer Config: two pages of zeroes. Resolves with the handle of their memory. */
+  private async configureShadows(): Promise<number> {
+    const { page_bytes } = this.terms!;
+    this.shadows ??= allocateSharedMemory(2 * page_bytes, true);
+    const bytes = attachSharedMemory(this.shadows);
+    bytes.fill(0);
+    const behind = native!.memoryBehind(bytes)!;
+    try {
+      await this.fn!.map(behind.address, behind.bytes, behind.descriptor);
+    } finally {
+      native!.closeFd(behind.descriptor);
+    }
+    const pages = { prp1: behind.address, prp2: behind.address + page_bytes };
+    await this.commands.succeed(
+      { opcode: adminOpcode.doorbellBufferConfig, ...pages },
+      { what: 'Doorbell Buffer Config' },
+    );
+    return 'handle' in this.shadows ? this.shadows.handle : -1;
+  }
+
+  /** What an I/O queue is opened with. */
+  queueParams(qid: number, entries: number, timeout_ms: number): PciQueueParams {
+    const { name, interrupts, queues, timeout_ms: open_timeout_ms } = this.options;
+    return {
+      ...{ trtype: 'VFIOUSER', name, qid, timeout_ms, open_timeout_ms, interrupts, queues },
+      entries: Math.min(entries, QUEUE_ENTRIES_MAX, this.registers!.cap.mqes + 1),
+      link: this.id,
+      shared: this.shared.buffer,
+    };
+  }
+
+  // --- what queues ask for ---
+
+  private rung(): void {
+    if (this.closed) return;
+    native!.drainEventFd(this.bell);
+    native!.ringWatchStart(this.watch);
+    this.group.reactor.wake();
+    const { failure } = this.shared;
+    if (failure !== '' && this.shared.state === LinkState.UP)
+      this.admin.fail(new NvmeError('EPROTOCOL', failure));
+    void this.serve();
+  }
+
+  /** Carries out what is wanted, one thing after the other. */
+  private async serve(): Promise<void> {
+    this.again = true;
+    if (this.serving) return;
+    this.serving = true;
+    try {
+      while (this.again && this.fn !== null && this.losing === null) {
+        this.again = false;
+        const { shared } = this;
+        for (const qid of shared.queuesIn(QueueState.UNWANTED)) await this.deleteQueue(qid);
+        for (const { index } of shared.ranges(DmaState.UNWANTED)) await this.unmapRange(index);
+        for (const { index } of shared.ranges(DmaState.WANTED)) await this.mapRange(index);
+        for (const qid of shared.queuesIn(QueueState.WANTED)) await this.createQueue(qid);
+      }
+    } catch (error) {
+      await this.lose(error as NvmeError);
+    } finally {
+      this.serving = false;
+    }
+  }
+
+  private async mapRange(index: number): Promise<void> {
+    const { shared, mapped } = this;
+    const { address, bytes, descriptor } = shared.range(index);
+    let state: number = DmaState.MAPPED;
+    if (!mapped.has(index))
+      try {
+        await this.fn!.map(address, bytes, descriptor);
+        mapped.add(index);
+      } catch (error) {
+        this.throwIfLost();
+        this.group.log.warn(`${(error as Error).message}: data there will be copied`);
+        state = DmaState.REFUSED;
+      }
+    shared.moveDma(index, DmaState.WANTED, state);
+  }
+
+  private async unmapRange(index: number): Promise<void> {
+    const { shared, mapped } = this;
+    if (!shared.moveDma(index, DmaState.UNWANTED, DmaState.UNMAPPING)) return;
+    const { address, bytes, descriptor } = shared.range(index);
+    if (mapped.delete(index)) await this.fn!.unmap(address, bytes);
+    native!.closeFd(descriptor);
+    shared.moveDma(index, DmaState.UNMAPPING, DmaState.FREE);
+  }
+
+  /** With the connection, all that was mapped is gone. */
+  private forgetRanges(): void {
+    const { shared } = this;
+    this.mapped.clear();
+    for (const { index, descriptor } of shared.ranges(DmaState.UNWANTED, DmaState.UNMAPPING)) {
+      if (
+        !shared.moveDma(index, DmaState.UNWANTED, DmaState.UNMAPPING) &&
+        shared.dmaState(index) !== DmaState.UNMAPPING
+      )
+        continue;
+      native!.closeFd(descriptor);
+      shared.moveDma(index, DmaState.UNMAPPING, DmaState.FREE);
+    }
+    for (const { index } of shared.ranges(DmaState.MAPPED, DmaState.REFUSED)) {
+      shared.moveDma(index, DmaState.MAPPED, DmaState.WANTED);
+      shared.moveDma(index, DmaState.REFUSED, DmaState.WANTED);
+    }
+  }
+
+  private throwIfLost(): void {
+    if (this.admin.error !== null) throw this.admin.error;
+    if (this.fn === null || this.losing !== null)
+      throw new NvmeError('ECLOSED', `${this.options.name}: the controller has been lost`);
+  }
+
+  /** Creates completion queue and submission queue. */
+  private async createQueue(qid: number): Promise<void> {
+    const { shared, commands } = this;
+    const { entries, sq_address, cq_address, eventfd } = shared.wantedQueue(qid);
+    const size = ((entries - 1) << 16) >>> 0;
+    const flags =
+      eventfd < 0 ? PHYSICALLY_CONTIGUOUS : PHYSICALLY_CONTIGUOUS | INTERRUPTS_ENABLED | (qid << 16);
+    if (eventfd >= 0) await this.fn!.setInterrupt(qid, eventfd);
+    const cq = await commands.run(
+      { opcode: adminOpcode.createIoCq, cdw10: (qid | size) >>> 0, cdw11: flags >>> 0, prp1: cq_address },
+      { what: 'Create I/O Completion Queue' },
+    );
+    if (cq.status !== 0) {
+      shared.answerQueue(qid, QueueState.REFUSED, cq.status);
+      return;
+    }
+    const sq = await commands.run(
+      {
+        ...{ opcode: adminOpcode.createIoSq, cdw10: (qid | size) >>> 0, prp1: sq_address },
+        cdw11: (PHYSICALLY_CONTIGUOUS | (qid << 16)) >>> 0,
+      },
+      { what: 'Create I/O Submission Queue' },
+    );
+    if (sq.status !== 0) await commands.run({ opcode: adminOpcode.deleteIoCq, cdw10: qid });
+    shared.answerQueue(qid, sq.status === 0 ? QueueState.OPEN : QueueState.REFUSED, sq.status);
+  }
+
+  /** Deletes them: the controller is done with their memory. One that cannot be deleted takes the controller with it. */
+  private async deleteQueue(qid: number): Promise<void> {
+    await this.deleteHalf(adminOpcode.deleteIoSq, qid, 'Delete I/O Submission Queue');
+    await this.deleteHalf(adminOpcode.deleteIoCq, qid, 'Delete I/O Completion Queue');
+    this.shared.setQueueState(qid, QueueState.NONE);
+  }
+
+  private async deleteHalf(opcode: number, qid: number, what: string): Promise<void> {
+    const { status } = await this.commands.run({ opcode, cdw10: qid }, { what });
+    if (status !== 0 && statusCode(status) !== NO_SUCH_QUEUE)
+      throw new NvmeError(
+        'ESTATUS',
+        `${this.options.name}: ${what} ${qid} failed: ${describeStatus(status)}`,
+        status,
+      );
+  }
+
+  // --- looking after it ---
+
+  private lookAfter(): number {
+    const { fn } = this;
+    if (fn === null || this.watching || this.shared.state !== LinkState.UP) return 0;
+    this.watching = true;
+    ailing(fn).then(
+      (error) => {
+        this.watching = false;
+        if (error !== null && this.fn === fn) this.admin.fail(error);
+      },
+      () => {
+        this.watching = false; // onGone has told
+      },
+    );
+    return 1;
+  }
+
+  /**
+   * Gives the connection up: queues send nothing more; when the controller touches no memory any more, their commands end. Resolves
+   * then. The first error counts.
+   */
+  lose(error: NvmeError): Promise<void> {
+    this.unwanted ??= error;
+    this.losing ??= this.loseNow(error).finally(() => {
+      this.losing = null;
+    });
+    return this.losing;
+  }
+
+  private async loseNow(error: NvmeError): Promise<void> {
+    const { fn, shared, admin, group } = this;
+    shared.fail(error.message);
+    shared.setState(LinkState.LOST);
+    admin.error ??= error;
+    if (admin.state === QpairState.OPEN) admin.state = QpairState.CLOSING;
+    this.watcher?.unregister();
+    this.watcher = null;
+    if (fn !== null) {
+      fn.onGone = null;
+      await Promise.race([this.makeStill(fn), group.sleep(STILL_MS_MAX)]);
+      fn.close(error);
+    }
+    this.fn = null;
+    this.forgetRanges();
+    for (let qid = 1; qid <= this.options.queues; qid++) shared.setQueueState(qid, QueueState.NONE);
+    shared.setState(LinkState.DOWN);
+    group.reactor.wake();
+  }
+
+  /** The controller is disabled, or else the function is reset. */
+  private async makeStill(fn: PciFunction): Promise<void> {
+    const { registers, group } = this;
+    try {
+      if (registers === null) throw new Error('it was not enabled');
+      await disable(group, fn, registers.cap);
+    } catch {
+      await fn.reset().catch(() => {});
+    }
+  }
+
+  /** Asks the controller to shut down. */
+  async shutDown(patience_ms: number): Promise<void> {
+    if (this.fn !== null && this.losing === null) await shutDown(this.group, this.fn, patience_ms);
+  }
+
+  /** Ends everything. Queues on other reactors end by themselves. */
+  async close(error: NvmeError): Promise<void> {
+    if (this.closed) return;
+    await this.lose(error);
+    await this.admin.closeAndWait(error);
+    this.closed = true;
+    native!.ringWatchClose(this.watch);
+    native!.closeFd(this.bell);
+    // Ranges that reactors give back from now on: their descriptors are theirs no more.
+    this.forgetRanges();
+    for (const { descriptor } of this.shared.ranges(DmaState.WANTED)) native!.closeFd(descriptor);
+    if (this.shadows !== null) releaseSharedMemory(this.shadows);
+  }
+}
