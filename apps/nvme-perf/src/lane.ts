@@ -14,10 +14,11 @@ import {
   NvmeRequest,
   type NvmeRequestOwner,
   openIoQueue,
+  PciQpair,
 } from '@spdk-ts/nvme';
 import { dataTransfer, nvmOpcode, psdt, rwFlag } from '@spdk-ts/nvme-spec';
 import type { Poller, Reactor } from '@spdk-ts/reactor';
-import type { LaneResult, LaneSpec, StartParams } from './protocol.ts';
+import type { LaneResult, LaneSpec, MemoryQueueCounts, StartParams } from './protocol.ts';
 
 /** The clock is read for this many I/Os at once, and for a quarter of the queue at most. */
 const CLOCK_BATCH_MAX = 32;
@@ -91,7 +92,8 @@ export class Lane implements NvmeRequestOwner {
     this.startedAt = new Float64Array(spec.queue_depth);
     this.batch = Math.max(1, Math.min(spec.queue_depth >> 2, CLOCK_BATCH_MAX));
     const stride = Math.ceil(spec.io_size / spec.alignment) * spec.alignment;
-    this.memory = allocateSharedMemory(Math.max(4096, spec.queue_depth * stride));
+    const shareable = spec.queues.some(({ trtype }) => trtype === 'VFIOUSER');
+    this.memory = allocateSharedMemory(Math.max(4096, spec.queue_depth * stride), shareable);
     const bytes = attachSharedMemory(this.memory);
     // Pages that were never touched are all one page of zeroes, which would be flattering.
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
@@ -289,6 +291,21 @@ export class Lane implements NvmeRequestOwner {
       submitted: sum((one) => one.submitted),
       waited: sum((one) => one.waited),
       connections: this.qpairs.length,
+      memory: this.memoryCounts(),
+    };
+  }
+
+  private memoryCounts(): MemoryQueueCounts | null {
+    const qpairs = this.qpairs.filter((one) => one instanceof PciQpair);
+    const sum = (of: (qpair: PciQpair) => number): number =>
+      qpairs.reduce((total, one) => total + of(one), 0);
+    if (qpairs.length === 0) return null;
+    return {
+      doorbells: qpairs[0]!.doorbellKind,
+      mapped: sum(({ doorbells }) => doorbells.mapped),
+      trapped: sum(({ doorbells }) => doorbells.trapped),
+      shadowed: sum(({ doorbells }) => doorbells.shadowed),
+      copied: sum(({ copied }) => copied),
     };
   }
 }

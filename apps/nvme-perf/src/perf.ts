@@ -26,6 +26,7 @@ export async function runPerf(options: PerfOptions): Promise<number> {
     uring: defaultUring,
     seed: options.seed,
     pool,
+    shareableBuffers: options.targets.some(({ trtype }) => trtype === 'VFIOUSER'),
     plugins: [sockReactorEntry, new URL('./reactor.js', import.meta.url).href],
   });
   host.provide('nvme_perf', { print: (lines: readonly string[]) => print(...lines) });
@@ -115,6 +116,8 @@ class Run {
       ...{ psk: key(options.psk_path), dhchap_key: key(options.dhchap_key_path) },
       dhchap_ctrlr_key: key(options.dhchap_ctrlr_key_path),
       ...{ io_queue_size, header_digest, data_digest, disable_sq_flow_control },
+      // Its reactors never sleep.
+      interrupts: false,
       ...(keep_alive_timeout_ms !== null && { keep_alive_timeout_ms }),
     };
   }

@@ -63,4 +63,14 @@ export interface LaneResult {
   readonly submitted: number;
   readonly waited: number;
   readonly connections: number;
+  /** Of queues in memory: doorbells by the way that they were written, and commands whose data were copied. Null: there are none. */
+  readonly memory: MemoryQueueCounts | null;
+}
+
+export interface MemoryQueueCounts {
+  readonly doorbells: 'mapped' | 'trapped' | 'shadow';
+  readonly mapped: number;
+  readonly trapped: number;
+  readonly shadowed: number;
+  readonly copied: number;
 }

@@ -30,10 +30,13 @@ class PerfReactor implements LaneEvents {
     const controller = await NvmeController.connect(group, target).catch((error: Error) => {
       throw new Error(`${formatTransportId(target.trid)}: ${error.message}`);
     });
-    const { traddr, subnqn } = target.trid;
+    const { trtype, traddr, subnqn } = target.trid;
     const attached = {
       controller: this.controllers.length,
-      name: `TCP (addr:${traddr} subnqn:${subnqn})`,
+      name:
+        trtype === 'TCP'
+          ? `TCP (addr:${traddr} subnqn:${subnqn})`
+          : `VFIOUSER (addr:${traddr} subnqn:${controller.identify.subnqn})`,
       namespaces: [...controller.namespaces.values()],
       found: [] as NvmeTarget[],
     };

@@ -10,7 +10,7 @@ function view(name: string, lcore: number, ios: number): LaneView {
   const result: LaneResult = {
     ...{ index: lcore, runtime_us: 2_000_000, io_completed: ios, io_failed: 0, latencies: histogram.counts },
     ...{ latency_sum_ns: ios * 10_000, latency_min_ns: 9000, latency_max_ns: 12_345, failure: null },
-    ...{ submitted: ios, waited: 0, connections: 1 },
+    ...{ submitted: ios, waited: 0, connections: 1, memory: null },
   };
   return { spec, lcore, result };
 }

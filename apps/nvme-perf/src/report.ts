@@ -1,5 +1,5 @@
 import { LatencyHistogram, latencyCutoffs } from '@spdk-ts/load';
-import type { LaneResult, LaneSpec } from './protocol.ts';
+import type { LaneResult, LaneSpec, MemoryQueueCounts } from './protocol.ts';
 
 /*
  * What is printed, in SPDK's form: scripts read these lines.
@@ -90,16 +90,29 @@ export function bucketLines(lanes: readonly LaneView[]): string[] {
   });
 }
 
+function memoryLines(counts: MemoryQueueCounts, submitted: number): string[] {
+  const { doorbells, mapped, trapped, shadowed, copied } = counts;
+  const per_thousand = ((1000 * trapped) / Math.max(1, submitted)).toFixed(1);
+  return [
+    `\tdoorbells:          ${doorbells}`,
+    `\tmapped_doorbells:   ${mapped}`,
+    `\tshadow_doorbells:   ${shadowed}`,
+    `\ttrapped_doorbells:  ${trapped} (${per_thousand} per thousand commands)`,
+    `\tcopied_requests:    ${copied}`,
+  ];
+}
+
 /** Counters of each lane's connections (--transport-stats). */
 export function statsLines(lanes: readonly LaneView[]): string[] {
   return lanes.flatMap(({ spec, lcore, result }) => [
     '',
     '====================',
     `lcore ${lcore}, ns ${spec.name} statistics:`,
-    'TCP transport:',
+    `${result.memory === null ? 'TCP' : 'VFIOUSER'} transport:`,
     `\tconnections:        ${result.connections}`,
     `\tnvme_completions:   ${result.io_completed + result.io_failed}`,
     `\tsubmitted_requests: ${result.submitted}`,
     `\tqueued_requests:    ${result.waited}`,
+    ...(result.memory === null ? [] : memoryLines(result.memory, result.submitted)),
   ]);
 }

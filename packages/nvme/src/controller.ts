@@ -480,8 +480,7 @@ export class NvmeController implements EventTaker {
       if (!at_once || attempts > 0) this.takeNextAddress();
       try {
         await this.bringUp();
-        for (const [queue, params] of this.queues)
-          await reopenIoQueue(queue, this.paramsAgain(params));
+        for (const [queue, params] of this.queues) await reopenIoQueue(queue, this.paramsAgain(params));
         if (this.state !== 'reconnecting') return;
         this.becomeReady();
         this.events.push({ type: 'connected' });
