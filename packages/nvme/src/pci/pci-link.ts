@@ -38,8 +38,8 @@ const PHYSICALLY_CONTIGUOUS = 1;
 const INTERRUPTS_ENABLED = 2;
 
 export interface PciLinkOptions {
-  /** Makes the function: connects to it. */
-  readonly open: () => Promise<PciFunction>;
+  /** Makes the function: connects to it, unless that is given up. */
+  readonly open: (signal: AbortSignal) => Promise<PciFunction>;
   readonly name: string;
   readonly doorbells: 'auto' | (typeof doorbellKinds)[number];
   readonly interrupts: boolean;
@@ -75,8 +75,9 @@ export class PciLink {
   private again = false;
   private losing: Promise<void> | null = null;
   private closed = false;
-  /** Why the connection that is being made is not wanted any more. */
-  private unwanted: NvmeError | null = null;
+  /** Gives the connection up that is being made. */
+  private attempt = new AbortController();
+  private making: Promise<unknown> | null = null;
 
   constructor(group: NvmePollGroup, options: PciLinkOptions) {
     if (native === null)
@@ -102,10 +103,12 @@ export class PciLink {
   async bringUp(): Promise<Registers> {
     await this.losing;
     if (this.closed) throw new NvmeError('ECLOSED', `${this.options.name} has been closed`);
-    this.unwanted = null;
+    this.attempt = new AbortController();
     this.shared.begin(this.bell);
     try {
-      return await this.connect();
+      const made = this.connect(this.attempt.signal);
+      this.making = made;
+      return await made;
     } catch (error) {
       const failed = error instanceof NvmeError ? error : new NvmeError('ECONNECT', String(error));
       await this.lose(failed);
@@ -117,12 +120,12 @@ export class PciLink {
     }
   }
 
-  private async connect(): Promise<Registers> {
+  private async connect(signal: AbortSignal): Promise<Registers> {
     const { group, options, shared, admin } = this;
-    const fn = await options.open();
-    if (this.unwanted !== null) {
-      fn.close(this.unwanted);
-      throw this.unwanted;
+    const fn = await options.open(signal);
+    if (signal.aborted) {
+      fn.close(signal.reason as NvmeError);
+      throw signal.reason;
     }
     this.fn = fn;
     this.mapped.clear();
@@ -381,7 +384,7 @@ export class PciLink {
    * then. The first error counts.
    */
   lose(error: NvmeError): Promise<void> {
-    this.unwanted ??= error;
+    this.attempt.abort(error);
     this.losing ??= this.loseNow(error).finally(() => {
       this.losing = null;
     });
@@ -398,7 +401,7 @@ export class PciLink {
     this.watcher = null;
     if (fn !== null) {
       fn.onGone = null;
-      await Promise.race([this.makeStill(fn), group.sleep(STILL_MS_MAX)]);
+      await group.within(this.makeStill(fn), STILL_MS_MAX);
       fn.close(error);
     }
     this.fn = null;
@@ -427,9 +430,10 @@ export class PciLink {
   /** Ends everything. Queues on other reactors end by themselves. */
   async close(error: NvmeError): Promise<void> {
     if (this.closed) return;
-    await this.lose(error);
-    await this.admin.closeAndWait(error);
     this.closed = true;
+    await this.lose(error);
+    await this.making?.catch(() => {});
+    await this.admin.closeAndWait(error);
     native!.ringWatchClose(this.watch);
     native!.closeFd(this.bell);
     // Ranges that reactors give back from now on: their descriptors are theirs no more.

@@ -24,7 +24,8 @@ function socketPath(traddr: string): string {
 export function vfioUserLink(group: NvmePollGroup, { trid, options }: NvmeTarget): PciLink {
   return new PciLink(group, {
     name: trid.traddr,
-    open: () => VfioUserFunction.open(group, socketPath(trid.traddr), options.connect_timeout_ms),
+    open: (signal) =>
+      VfioUserFunction.open(group, socketPath(trid.traddr), options.connect_timeout_ms, signal),
     doorbells: options.doorbells,
     interrupts: options.interrupts,
     admin_entries: options.admin_queue_size,

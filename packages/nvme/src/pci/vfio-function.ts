@@ -53,19 +53,28 @@ export class VfioUserFunction implements PciFunction, PolledQpair {
   private lost = false;
 
   /** Connects to a socket, and learns what is behind it. Rejects with an {@link NvmeError}. */
-  static async open(group: NvmePollGroup, path: string, timeout_ms: number): Promise<VfioUserFunction> {
+  static async open(
+    group: NvmePollGroup,
+    path: string,
+    timeout_ms: number,
+    signal: AbortSignal,
+  ): Promise<VfioUserFunction> {
     if (native === null)
       throw new NvmeError('EUNSUPPORTED', `${path}: vfio-user needs the native addon, which is absent`);
     const deadline = group.deadline(Math.min(timeout_ms, BUSY_MS_MAX));
     for (;;) {
       const made = new VfioUserFunction(group, path, connect(path), timeout_ms);
+      const giveUp = (): void => made.close(signal.reason as NvmeError);
+      signal.addEventListener('abort', giveUp);
       try {
         await made.learn();
         return made;
       } catch (error) {
         made.close(error as NvmeError);
         // A server has one client, and may not have seen yet that the last one has gone.
-        if (!made.turnedAway || group.reactor.clock.now() > deadline) throw error;
+        if (signal.aborted || !made.turnedAway || group.reactor.clock.now() > deadline) throw error;
+      } finally {
+        signal.removeEventListener('abort', giveUp);
       }
       await group.sleep(BUSY_POLL_MS);
     }
