@@ -1,5 +1,6 @@
 export { reportsAna } from './ana.ts';
 export { AsyncEvents, getLogPage } from './async-events.ts';
+export { type CommandFault, CommandFaults } from './command-faults.ts';
 export { type CommandData, type CommandFields, Commands, type Completion } from './commands.ts';
 export { Connection, connect, Namespace } from './connect.ts';
 export { type ControllerEvent, type ControllerState, NvmeController } from './controller.ts';
@@ -38,7 +39,7 @@ export {
 export { defaultHostnqn, type NvmeTarget, resolveTarget } from './node-identity.ts';
 export { defaultNvmeOptions, type NvmeOptions, nvmeOptions } from './options.ts';
 export { PciQpair } from './pci/pci-qpair.ts';
-export { NvmePollGroup } from './poll-group.ts';
+export { NvmePollGroup, type TransportStatistics } from './poll-group.ts';
 export { NvmeQpair, QpairState, SubmitError } from './qpair.ts';
 export { NvmeRequest, type NvmeRequestOwner, RequestState } from './request.ts';
 export { TcpQpair } from './tcp/tcp-qpair.ts';

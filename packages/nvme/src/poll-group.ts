@@ -1,6 +1,6 @@
 import { Batch, TICKS_PER_MS } from '@spdk-ts/env';
 import { Logger } from '@spdk-ts/log';
-import type { Reactor, Thread } from '@spdk-ts/reactor';
+import type { Poller, Reactor, Thread } from '@spdk-ts/reactor';
 import { createSockGroup, type SockGroup } from '@spdk-ts/sock';
 import type { SecureSocks } from './tcp/secure-socks.ts';
 
@@ -9,12 +9,31 @@ const DEADLINE_PERIOD_US = 50_000;
 /** How long connections may take to end. */
 const CLOSE_MS_MAX = 2000;
 
+/** What a group has done. Names are those of SPDK's TCP transport. */
+export interface TransportStatistics {
+  readonly polls: number;
+  readonly idle_polls: number;
+  /** Sockets that had something to tell. */
+  readonly socket_completions: number;
+  readonly nvme_completions: number;
+  /** Requests that had to wait for a place in their queue. */
+  readonly queued_requests: number;
+  readonly submitted_requests: number;
+}
+
 /** What the group polls: a queue pair. */
 export interface PolledQpair {
   /** Gives what was laid out since the last call to its socket. */
   pushSends(): void;
   checkDeadlines(now: number): void;
   close(): void;
+}
+
+/** One over TCP, whose commands are counted: those that were submitted, that had to wait, and that the controller has. */
+export interface CountedQpair extends PolledQpair {
+  readonly submitted: number;
+  readonly waited: number;
+  readonly outstanding: number;
 }
 
 /** A queue pair whose completions are in memory. */
@@ -45,6 +64,11 @@ export class NvmePollGroup {
   busyQpairs = 0;
   /** Connections over TLS, since the first that was wanted. */
   secure: SecureSocks | null = null;
+  private readonly counted = new Set<CountedQpair>();
+  private readonly poller: Poller;
+  private socket_completions = 0;
+  /** Commands of queue pairs that are closed. */
+  private readonly past = { submitted: 0, waited: 0 };
 
   /** The group of a reactor, made at the first call. */
   static of(reactor: Reactor): NvmePollGroup {
@@ -66,13 +90,14 @@ export class NvmePollGroup {
     this.thread = reactor.createThread('nvme');
     this.socks = makeSocks(reactor);
     this.batch = reactor.regions.batchTable === undefined ? null : new Batch(reactor.regions);
-    this.thread.registerPoller('nvme_poll', () => this.poll());
+    this.poller = this.thread.registerPoller('nvme_poll', () => this.poll());
     this.thread.registerPoller('nvme_deadlines', () => this.checkDeadlines(), DEADLINE_PERIOD_US);
   }
 
   private poll(): number {
     let work = this.socks.poll();
     if (this.secure !== null) work += this.secure.poll();
+    this.socket_completions += work;
     // From the end: one that ends takes itself out.
     for (let i = this.polled.length - 1; i >= 0; i--) work += this.polled[i]!.poll();
     const { unsent } = this;
@@ -83,6 +108,40 @@ export class NvmePollGroup {
     }
     if (this.secure !== null) work += this.secure.flush();
     return work + this.socks.flush();
+  }
+
+  /** What it has done so far. */
+  statistics(): TransportStatistics {
+    const { poller, socket_completions, past } = this;
+    let { submitted, waited } = past;
+    let outstanding = 0;
+    for (const qpair of this.counted) {
+      submitted += qpair.submitted;
+      waited += qpair.waited;
+      outstanding += qpair.outstanding;
+    }
+    return {
+      ...{ polls: poller.run_count, idle_polls: poller.run_count - poller.busy_count, socket_completions },
+      ...{
+        nvme_completions: submitted - outstanding,
+        queued_requests: waited,
+        submitted_requests: submitted,
+      },
+    };
+  }
+
+  /** For queue pairs: one opens, with what it has done before; or it is closed. */
+  enter(qpair: CountedQpair): void {
+    this.qpairs.add(qpair);
+    this.counted.add(qpair);
+    this.past.submitted -= qpair.submitted;
+    this.past.waited -= qpair.waited;
+  }
+  leave(qpair: CountedQpair): void {
+    this.qpairs.delete(qpair);
+    if (!this.counted.delete(qpair)) return;
+    this.past.submitted += qpair.submitted;
+    this.past.waited += qpair.waited;
   }
 
   /** Loads what connections over TLS need: before the first is opened. */

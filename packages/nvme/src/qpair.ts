@@ -1,5 +1,6 @@
 import { TICKS_PER_MS } from '@spdk-ts/env';
 import { dataTransfer, nvmOpcode } from '@spdk-ts/nvme-spec';
+import type { CommandFaults } from './command-faults.ts';
 import { hostStatus, type NvmeError } from './errors.ts';
 import type { NvmePollGroup } from './poll-group.ts';
 import { NvmeRequest, type NvmeRequestOwner, RequestState } from './request.ts';
@@ -59,6 +60,8 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
   /** Commands that have been submitted, pieces counted singly, and those that had to wait. */
   submitted = 0;
   waited = 0;
+  /** Errors that commands end with on purpose, or null. */
+  faults: CommandFaults | null = null;
   /** Bytes that the controller is about to send for what is outstanding, roughly. */
   protected due = 0;
 
@@ -117,6 +120,7 @@ export abstract class NvmeQpair implements NvmeRequestOwner {
   submit(request: NvmeRequest): number {
     if (this.state !== QpairState.OPEN) return SubmitError.CLOSED;
     if (request.length > this.transfer_bytes) return this.split(request);
+    if (this.faults?.take(this, request)) return 0;
     request.status = 0;
     if (this.freeTop === 0 || this.queueHead !== null || !this.takesCommand) this.enqueue(request);
     else this.start(request);

@@ -1,4 +1,5 @@
 import { type BdevControlPlugin, BdevError, type BdevPluginContext, Errno } from '@spdk-ts/bdev';
+import { NvmeCommands } from './commands-control.ts';
 import { NvmeControllers } from './controllers-control.ts';
 import { NvmeDiscovery } from './discovery-control.ts';
 import { MODULE } from './group-control.ts';
@@ -35,6 +36,18 @@ const plugin: BdevControlPlugin = {
       await controllers.setKeys(params);
       return true;
     });
+    const commands = new NvmeCommands(host, controllers);
+    rpc.register('bdev_nvme_send_cmd', (params) => commands.send(params));
+    rpc.register('bdev_nvme_add_error_injection', async (params) => {
+      await commands.inject(params);
+      return true;
+    });
+    rpc.register('bdev_nvme_remove_error_injection', async (params) => {
+      await commands.removeInjection(params);
+      return true;
+    });
+    rpc.register('bdev_nvme_get_controller_health_info', ({ name }) => commands.health(name));
+    rpc.register('bdev_nvme_get_transport_statistics', () => commands.transportStatistics());
     rpc.register('bdev_nvme_start_discovery', async (params) => {
       await discovery.start(params);
       return true;

@@ -2,6 +2,7 @@ import type { Logger } from '@spdk-ts/log';
 import {
   type AuthParams,
   authenticateQueue,
+  type CommandFaults,
   type IoQueueParams,
   NvmeError,
   NvmePollGroup,
@@ -44,6 +45,7 @@ export class ReactorPath {
   private queue: NvmeQpair | null = null;
   private params: IoQueueParams | null = null;
   private opening = false;
+  private injected: CommandFaults | null = null;
   /** This reactor is granted no queue in this epoch. */
   private refused = false;
 
@@ -58,6 +60,15 @@ export class ReactorPath {
   /** The queue's connection is there, whether it is to be used or not. */
   get connected(): boolean {
     return this.queue?.state === QpairState.OPEN;
+  }
+
+  /** Errors that its commands end with on purpose, or null. */
+  get faults(): CommandFaults | null {
+    return this.injected;
+  }
+  set faults(faults: CommandFaults | null) {
+    this.injected = faults;
+    if (this.queue !== null) this.queue.faults = faults;
   }
 
   use(user: PathUser): void {
@@ -120,6 +131,7 @@ export class ReactorPath {
     })) as IoQueueParams;
     const qpair = await openIoQueue(NvmePollGroup.of(this.reactor), this.params);
     this.queue = qpair;
+    qpair.faults = this.injected;
     qpair.onClosed = (error) => this.queueClosed(qpair, error.message);
     qpair.onTimeout = (request) => {
       const which = { controller, qid: qpair.qid, cid: request.cid, again: request.aborting };

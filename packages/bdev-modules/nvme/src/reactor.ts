@@ -8,6 +8,7 @@ import { Logger } from '@spdk-ts/log';
 import {
   type AuthParams,
   type CommandData,
+  type CommandFault,
   type CommandFields,
   type ControllerEvent,
   type IoQueueParams,
@@ -19,6 +20,7 @@ import {
 import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
 import { BdevPaths } from './bdev-paths.ts';
 import { NvmeChannel } from './channel.ts';
+import { injectAdmin, injectIo, sendCommand, transportStatistics } from './commands-reactor.ts';
 import type {
   AttachedController,
   AttachParams,
@@ -112,6 +114,14 @@ class NvmeReactor {
     await this.paths.get(controller)?.authenticate(params);
   }
 
+  injectIo(controller: number, fault: CommandFault): void {
+    const path = this.paths.get(controller);
+    if (path !== undefined) injectIo(path, fault);
+  }
+  removeIo(controller: number, opcode: number): void {
+    this.paths.get(controller)?.faults?.remove(opcode);
+  }
+
   forget(controller: number): void {
     this.paths.delete(controller);
   }
@@ -170,6 +180,12 @@ const module: BdevReactorModule = {
   },
 };
 
+interface Sending {
+  readonly io: boolean;
+  readonly fields: CommandFields;
+  readonly data: CommandData;
+}
+
 interface Which {
   readonly controller: number;
 }
@@ -213,6 +229,15 @@ const plugin: ReactorPlugin = {
       forgetBdev: ({ bdev }: { bdev: number }) => half.forgetBdev(bdev),
       ioPaths: () => half.describePaths(),
       pathStats: ({ bdev }: { bdev: number }) => half.stats(bdev),
+      send: ({ controller, io, fields, data }: Which & Sending) =>
+        sendCommand(half.controller(controller), io, fields, data),
+      injectAdmin: ({ controller, fault }: Which & { fault: CommandFault }) =>
+        injectAdmin(half.controller(controller), fault),
+      removeAdmin: ({ controller, opcode }: Which & { opcode: number }) =>
+        half.controller(controller).admin.qpair.faults?.remove(opcode),
+      injectIo: (which: Which & { fault: CommandFault }) => half.injectIo(which.controller, which.fault),
+      removeIo: (which: Which & { opcode: number }) => half.removeIo(which.controller, which.opcode),
+      transportStatistics: () => transportStatistics(reactor),
       startDiscovery: (params: StartDiscovery) => discovery.start(params),
       stopDiscovery: ({ service }: { service: number }) => discovery.stop(service),
       stop: async () => {

@@ -9,6 +9,7 @@ import {
   t,
 } from '@spdk-ts/rpc-schema';
 import { accessMethods, keys } from './schema-access.ts';
+import { commandMethods } from './schema-commands.ts';
 import { timeouts, trid } from './schema-common.ts';
 import { discoveryMethods } from './schema-discovery.ts';
 import { multipathMethods, multipathOpts, pathFields } from './schema-multipath.ts';
@@ -160,6 +161,7 @@ export const methods = [
   }),
   ...multipathMethods,
   ...accessMethods,
+  ...commandMethods,
   ...discoveryMethods,
 ];
 

@@ -93,7 +93,7 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
     this.error = null;
     this.digestsAsked = address.digests;
     this.deadline = this.group.deadline(address.timeout_ms);
-    this.group.qpairs.add(this);
+    this.group.enter(this);
     return new Promise((resolve, reject) => {
       this.opened = { resolve, reject };
       try {
@@ -158,7 +158,7 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
 
   /** Nothing of the connection is left: all memory is free again. */
   private connectionEnded(): void {
-    this.group.qpairs.delete(this);
+    this.group.leave(this);
     const error = this.error!;
     const { opened } = this;
     this.opened = null;
