@@ -11,6 +11,7 @@ import {
 } from '@spdk-ts/nvme';
 import { cns, crc32c, DISCOVERY_NQN, nvmOpcode } from '@spdk-ts/nvme-spec';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Json } from '../linux-guest/target.ts';
 import { HostBed, implementations } from '../nvme-host/host-bed.ts';
 import { fill, sweep } from '../nvme-host/sweep.ts';
 import { DISK_BYTES, NQN, TcpTarget } from './nvmf-tcp-target.ts';
@@ -77,6 +78,23 @@ it('four queues with more commands than each takes', async () => {
   expect(controller.num_io_queues).toBeGreaterThanOrEqual(4);
   await controller.close();
 });
+
+it.each(implementations)(
+  'connects from the address that was given, over %s sockets',
+  async (implementation) => {
+    bed = await HostBed.start(implementation);
+    const to = `trtype:TCP traddr:127.0.0.1 trsvcid:${target.port} subnqn:${NQN}`;
+    const controller = await bed.connectTo(`${to} hostaddr:127.0.0.7`);
+    await controller.openIoQueue();
+    const qpairs = await target.target.rpc('nvmf_subsystem_get_qpairs', { nqn: NQN });
+    expect(qpairs.map(({ peer_address }: Json) => peer_address.traddr)).toEqual(['127.0.0.7', '127.0.0.7']);
+    await controller.close();
+    await expect(bed.connectTo(`${to} hostaddr:192.0.2.7`)).rejects.toMatchObject({
+      code: 'ECONNECT',
+      message: expect.stringMatching(/EADDRNOTAVAIL|Cannot assign requested address/),
+    });
+  },
+);
 
 it('identifies controller and namespaces', async () => {
   bed = await HostBed.start();

@@ -48,7 +48,8 @@ class PerfReactor implements LaneEvents {
       const { subsystems, referrals } = splitDiscoveryLog(await readDiscoveryLog(controller.admin));
       for (const entry of [...subsystems, ...referrals]) {
         const trid = recordTransportId(entry);
-        if (trid !== null) attached.found.push({ ...target, trid });
+        if (trid !== null)
+          attached.found.push({ ...target, trid: { ...trid, hostaddr: target.trid.hostaddr } });
       }
     } finally {
       await controller.close();

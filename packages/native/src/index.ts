@@ -171,8 +171,8 @@ export interface Native {
 
   /** A listening TCP socket. `address` is numeric. */
   socketListen(address: string, port: number, backlog: number): number;
-  /** A TCP socket whose connection is under way. */
-  socketConnect(address: string, port: number): number;
+  /** A TCP socket whose connection is under way, from the address `from`, or (empty) one that the system chooses. Both are numeric. */
+  socketConnect(address: string, port: number, from: string): number;
   /** how: 0 receive, 1 send, 2 both. */
   socketShutdown(fd: number, how: number): void;
   /** False if the system does not have the option. */

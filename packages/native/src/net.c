@@ -25,7 +25,7 @@ static socklen_t parse_address(napi_env env, const char *text, int port, struct 
     v6->sin6_port = htons((uint16_t)port);
     return sizeof *v6;
   }
-  throw_range(env, "argument 1 must be a numeric IPv4 or IPv6 address");
+  throw_range(env, "an address must be a numeric IPv4 or IPv6 address");
   return 0;
 }
 
@@ -59,23 +59,33 @@ static napi_value socket_listen(napi_env env, napi_callback_info info) {
   return throw_errno(env, failed, error);
 }
 
-// socketConnect(address, port): the descriptor of a TCP socket whose connection is under way.
+// socketConnect(address, port, from): the descriptor of a TCP socket whose connection is under way; `from` is the
+// address of this side, or empty.
 static napi_value socket_connect(napi_env env, napi_callback_info info) {
   struct call call;
-  char text[64];
+  char text[64], from[64];
   int64_t port;
-  struct sockaddr_storage address;
+  struct sockaddr_storage address, local;
+  socklen_t local_length = 0;
   if (!get_call(env, info, &call) || !get_text(&call, 0, text, sizeof text) ||
-      !get_integer(&call, 1, 1, 65535, &port))
+      !get_integer(&call, 1, 1, 65535, &port) || !get_text(&call, 2, from, sizeof from))
     return NULL;
   socklen_t length = parse_address(env, text, (int)port, &address);
   if (length == 0) return NULL;
-  int fd = stream_socket(env, address.ss_family);
+  if (from[0] != 0) {
+    local_length = parse_address(env, from, 0, &local);
+    if (local_length == 0) return NULL;
+  }
+  int fd = stream_socket(env, address.ss_family), on = 1;
   if (fd < 0) return NULL;
-  if (connect(fd, (struct sockaddr *)&address, length) == 0 || errno == EINPROGRESS) return make_number(env, fd);
+  const char *failed = "connect";
+  // The port is chosen when the peer is known: there are more of them then.
+  if (local_length > 0) setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  if (local_length > 0 && bind(fd, (struct sockaddr *)&local, local_length) != 0) failed = "bind";
+  else if (connect(fd, (struct sockaddr *)&address, length) == 0 || errno == EINPROGRESS) return make_number(env, fd);
   int error = errno;
   close(fd);
-  return throw_errno(env, "connect", error);
+  return throw_errno(env, failed, error);
 }
 
 // socketShutdown(fd, how): how is 0 (receive), 1 (send) or 2 (both). A socket without a connection is left alone.

@@ -582,6 +582,7 @@ function addressOf({ trid, options }: NvmeTarget): TcpAddress {
   return {
     traddr: trid.traddr,
     trsvcid: Number(trid.trsvcid),
+    hostaddr: trid.hostaddr,
     digests: (header_digest ? pduFlag.hdgst : 0) | (data_digest ? pduFlag.ddgst : 0),
     timeout_ms: connect_timeout_ms,
     tls: null,

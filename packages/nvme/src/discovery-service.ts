@@ -113,7 +113,9 @@ export class DiscoveryService {
 
   /** Connects, and reads the log whenever it may have changed. Resolves when the controller is gone. */
   private async follow(node: Node): Promise<void> {
-    const controller = await NvmeController.connect(this.group, { ...this.target, trid: node.trid });
+    const { hostaddr } = this.target.trid;
+    const target = { ...this.target, trid: { ...node.trid, hostaddr } };
+    const controller = await NvmeController.connect(this.group, target);
     node.controller = controller;
     try {
       // From here on no event is missed: one that comes while the log is read has it read again.

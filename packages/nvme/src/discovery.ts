@@ -116,7 +116,7 @@ export async function readReferrals(
   for (let trid = waiting.shift(); trid !== undefined; trid = waiting.shift()) {
     if (seen.has(addressKey(trid)) || seen.size >= DISCOVERY_CONTROLLERS_MAX) continue;
     seen.add(addressKey(trid));
-    const read = await readLogAt(group, { ...target, trid });
+    const read = await readLogAt(group, { ...target, trid: { ...trid, hostaddr: target.trid.hostaddr } });
     logs.push(read);
     if (read.log !== null) waiting.push(...leadsTo(splitDiscoveryLog(read.log).referrals));
   }

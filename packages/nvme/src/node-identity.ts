@@ -57,11 +57,13 @@ export async function resolveTarget(
   given: Partial<NvmeOptions> = {},
 ): Promise<NvmeTarget> {
   const options = nvmeOptions(given);
-  if (trid.hostaddr !== '' || trid.hostsvcid !== '')
+  if (trid.hostsvcid !== '')
     throw new NvmeError(
       'EUNSUPPORTED',
-      'hostaddr and hostsvcid are not supported: the system chooses where to connect from',
+      'hostsvcid is not supported: each queue has a connection of its own, and a port is for one; hostaddr alone is',
     );
+  if (trid.hostaddr !== '' && isIP(trid.hostaddr) !== (trid.adrfam === 'IPv6' ? 6 : 4))
+    throw new NvmeError('EINVAL', `hostaddr:${trid.hostaddr} is not a numeric ${trid.adrfam} address`);
   const hostnqn = options.hostnqn || trid.hostnqn || defaultHostnqn();
   const hostid = options.hostid || hostidOf(hostnqn);
   return { trid: await numeric(trid), options: { ...options, hostnqn, hostid } };

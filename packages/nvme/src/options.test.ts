@@ -33,6 +33,8 @@ it('makes a host identity that stays, and takes one that is given', async () => 
 it('tells of a name that has no address, and of what is not supported', async () => {
   const trid = parseTransportId('trtype:TCP traddr:no-such-host.invalid');
   await expect(resolveTarget(trid)).rejects.toMatchObject({ code: 'ECONNECT' });
-  const from = parseTransportId('trtype:TCP traddr:127.0.0.1 hostaddr:127.0.0.2');
-  await expect(resolveTarget(from)).rejects.toMatchObject({ code: 'EUNSUPPORTED' });
+  const from = (text: string) => resolveTarget(parseTransportId(`trtype:TCP traddr:127.0.0.1 ${text}`));
+  await expect(from('hostsvcid:4500')).rejects.toMatchObject({ code: 'EUNSUPPORTED' });
+  await expect(from('hostaddr:::1')).rejects.toThrow('hostaddr:::1 is not a numeric IPv4 address');
+  expect((await from('hostaddr:127.0.0.2')).trid.hostaddr).toBe('127.0.0.2');
 });

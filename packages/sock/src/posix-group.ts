@@ -184,8 +184,8 @@ export class PosixSockGroup implements SockGroup {
     return Promise.resolve();
   }
 
-  connect(traddr: string, trsvcid: number, owner: SockOwner): Sock {
-    const socket = netConnect({ host: traddr, port: trsvcid });
+  connect(traddr: string, trsvcid: number, owner: SockOwner, from = ''): Sock {
+    const socket = netConnect({ host: traddr, port: trsvcid, ...(from !== '' && { localAddress: from }) });
     return this.serve(socket, owner, { local: address('', 0), peer: address(traddr, trsvcid) });
   }
 

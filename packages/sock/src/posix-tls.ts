@@ -94,8 +94,15 @@ export interface TlsKey {
  * Connects, and begins the client's side of a TLS 1.3 handshake with a pre-shared key: 'secureConnect' follows once the peer has
  * proved to have that key too, 'error' if it has not, or answers with anything else, a certificate say.
  */
-export function connectTls(traddr: string, trsvcid: number, { identity, key }: TlsKey): Socket {
+export function connectTls(
+  traddr: string,
+  trsvcid: number,
+  { identity, key }: TlsKey,
+  /** As {@link SockGroup.connect} has it. */
+  from = '',
+): Socket {
   return tlsConnect({
+    ...(from !== '' && { localAddress: from }),
     ...{ host: traddr, port: trsvcid, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', ciphers: SUITE },
     pskCallback: () => ({ identity, psk: key }),
     // Asked only where the key was not used.

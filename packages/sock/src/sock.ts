@@ -162,7 +162,8 @@ export interface SockGroup {
   flush(): number;
   /** Rejects with an Error whose `code` is EADDRINUSE, EADDRNOTAVAIL, EACCES … */
   listen(traddr: string, trsvcid: number, acceptor: SockAcceptor): Promise<SockListener>;
-  connect(traddr: string, trsvcid: number, owner: SockOwner): Sock;
+  /** `from`: numeric address of this side; the system chooses one if it is absent or empty. */
+  connect(traddr: string, trsvcid: number, owner: SockOwner, from?: string): Sock;
   adopt(fd: number, owner: SockOwner): Sock;
   /** Connections that are open. */
   readonly size: number;

@@ -406,8 +406,8 @@ export class UringSockGroup implements SockGroup {
     });
   }
 
-  connect(traddr: string, trsvcid: number, owner: SockOwner): Sock {
-    const fd = this.native.socketConnect(traddr, trsvcid);
+  connect(traddr: string, trsvcid: number, owner: SockOwner, from = ''): Sock {
+    const fd = this.native.socketConnect(traddr, trsvcid, from);
     const peer = addressOf({ address: traddr, port: trsvcid });
     const sock = this.serve(fd, owner, { local: addressOf({ address: '', port: 0 }), peer });
     sock.connecting = true;

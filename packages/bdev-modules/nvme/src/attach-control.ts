@@ -17,6 +17,7 @@ export interface AttachCall extends Partial<Omit<NvmeModuleOptions, 'multipath_o
   readonly trsvcid?: string;
   readonly subnqn?: string;
   readonly hostnqn?: string;
+  readonly hostaddr?: string;
   readonly hdgst?: boolean;
   readonly ddgst?: boolean;
   readonly prchk_reftag?: boolean;

@@ -26,6 +26,7 @@ export function sameTarget(a: NvmeTarget, b: NvmeTarget): boolean {
     one.traddr === other.traddr &&
     one.trsvcid === other.trsvcid &&
     one.subnqn === other.subnqn &&
+    one.hostaddr === other.hostaddr &&
     a.options.hostnqn === b.options.hostnqn
   );
 }

@@ -80,6 +80,10 @@ export const methods = [
         default: 'the same always',
         cli: option('-q, --hostnqn'),
       }),
+      hostaddr: optional(t.string, 'Address to connect from.', {
+        default: 'the system chooses it',
+        cli: option('-i, --hostaddr'),
+      }),
       hdgst: optional(t.bool, 'Ask for header digests.', { default: 'false', cli: set('-e, --hdgst') }),
       ddgst: optional(t.bool, 'Ask for data digests.', { default: 'false', cli: set('-d, --ddgst') }),
       prchk_reftag: optional(

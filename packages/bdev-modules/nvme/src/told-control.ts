@@ -24,7 +24,7 @@ const tridOf = ({ trid: { trtype, adrfam, traddr, trsvcid, subnqn } }: NvmeTarge
 export function describeControllers({ name, entries }: ControllerGroup) {
   const ctrlrs = entries.map((entry) => {
     const { state, target, cntlid, alternates } = entry;
-    const host = { nqn: target.options.hostnqn, addr: '', svcid: '' };
+    const host = { nqn: target.options.hostnqn, addr: target.trid.hostaddr, svcid: '' };
     return {
       ...{ state, trid: tridOf(target) },
       ...(alternates.length > 0 && { alternate_trids: alternates.map(tridOf) }),

@@ -260,7 +260,11 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     ringWatchStop: [watch],
     ringWatchClose: [watch],
     socketListen: [address, port(0), backlog],
-    socketConnect: [address, port(1)],
+    socketConnect: [
+      address,
+      port(1),
+      { right: () => '', refuses: (value) => value !== '' && address.refuses(value) },
+    ],
     socketShutdown: [fd, integer(0, 2, () => pick(3))],
     socketOption: [fd, option, small(INT32)],
     socketError: [fd],

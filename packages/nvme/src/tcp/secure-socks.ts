@@ -10,8 +10,8 @@ export class SecureSocks {
     this.socks = new PosixSockGroup(reactor);
   }
 
-  connect(traddr: string, trsvcid: number, key: TlsKey, owner: SockOwner): Sock {
-    return this.socks.connectSecure(connectTls(traddr, trsvcid, key), traddr, trsvcid, owner);
+  connect(traddr: string, trsvcid: number, key: TlsKey, owner: SockOwner, from: string): Sock {
+    return this.socks.connectSecure(connectTls(traddr, trsvcid, key, from), traddr, trsvcid, owner);
   }
 
   poll(): number {

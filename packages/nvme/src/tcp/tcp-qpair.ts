@@ -55,6 +55,8 @@ export interface TcpAddress {
   /** Digests to ask for, of `pduFlag`. */
   readonly digests: number;
   readonly timeout_ms: number;
+  /** Address to connect from; empty: the system chooses it. */
+  readonly hostaddr: string;
   /** Null: the connection is not secured. */
   readonly tls: TlsKey | null;
 }
@@ -106,9 +108,11 @@ export class TcpQpair extends NvmeQpair implements SockOwner, PduTaker, PolledQp
     });
   }
 
-  private connect({ traddr, trsvcid, tls }: TcpAddress): Sock {
+  private connect({ traddr, trsvcid, tls, hostaddr }: TcpAddress): Sock {
     const { socks, secure } = this.group;
-    return tls === null ? socks.connect(traddr, trsvcid, this) : secure!.connect(traddr, trsvcid, tls, this);
+    return tls === null
+      ? socks.connect(traddr, trsvcid, this, hostaddr)
+      : secure!.connect(traddr, trsvcid, tls, this, hostaddr);
   }
 
   // What the socket tells.
