@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import {
-  type Connection,
   type DiscoveryLog,
   formatTransportId,
   getLogPage,
@@ -27,6 +26,7 @@ import {
   trtypeName,
 } from '@spdk-ts/nvme-spec';
 import type { Command } from 'commander';
+import type { Device } from './device.ts';
 import { number } from './options.ts';
 import { fieldLines, hexLines, structLines } from './output.ts';
 import { asIs, type Found, verb } from './verb.ts';
@@ -36,13 +36,13 @@ const namespaceOption = (command: Command): Command =>
 
 const asStruct = (value: object): Found => ({ text: structLines(value), json: value });
 
-async function namespaceList(connection: Connection, all: boolean): Promise<number[]> {
+async function namespaceList(device: Device, all: boolean): Promise<number[]> {
   const structure = all ? cns.allocatedNamespaceList : cns.activeNamespaceList;
-  return decodeNamespaceList(await identify(connection.admin, structure, 0));
+  return decodeNamespaceList(await identify(device.admin, structure, 0));
 }
 
-async function descriptors(connection: Connection, nsid: number): Promise<Found> {
-  const ids = decodeNamespaceDescriptors(await identify(connection.admin, cns.namespaceDescriptors, nsid));
+async function descriptors(device: Device, nsid: number): Promise<Found> {
+  const ids = decodeNamespaceDescriptors(await identify(device.admin, cns.namespaceDescriptors, nsid));
   const value = {
     ...(ids.eui64 && { eui64: formatEui64(ids.eui64) }),
     ...(ids.nguid && { nguid: formatNguid(ids.nguid) }),
@@ -54,31 +54,29 @@ async function descriptors(connection: Connection, nsid: number): Promise<Found>
 
 /** Identify and lists. */
 export function addIdentifyVerbs(program: Command): void {
-  verb(program, 'id-ctrl', 'Identify Controller', asIs, async (connection) =>
-    asStruct(await connection.identify()),
-  );
+  verb(program, 'id-ctrl', 'Identify Controller', asIs, async (device) => asStruct(await device.identify()));
   verb<{ namespaceId: number }>(
     program,
     'id-ns',
     'Identify Namespace',
     namespaceOption,
-    async (connection, { namespaceId }) =>
-      asStruct(identifyNamespace.decode(await identify(connection.admin, cns.namespace, namespaceId))),
+    async (device, { namespaceId }) =>
+      asStruct(identifyNamespace.decode(await identify(device.admin, cns.namespace, namespaceId))),
   );
   verb<{ namespaceId: number }>(
     program,
     'ns-descs',
     'Namespace Identification Descriptors',
     namespaceOption,
-    (connection, values) => descriptors(connection, values.namespaceId),
+    (device, values) => descriptors(device, values.namespaceId),
   );
   verb<{ all?: boolean }>(
     program,
     'list-ns',
     'Active namespaces',
     (command) => command.option('-a, --all', 'allocated ones too'),
-    async (connection, { all }) => {
-      const nsids = await namespaceList(connection, all === true);
+    async (device, { all }) => {
+      const nsids = await namespaceList(device, all === true);
       return {
         text: nsids.map((nsid, i) => `[${String(i).padStart(4)}]:0x${nsid.toString(16)}`),
         json: { nsid_list: nsids.map((nsid) => ({ nsid })) },
@@ -113,11 +111,11 @@ export function addLogVerbs(program: Command): void {
         .option('-S, --lsi <field>', 'log specific identifier', number(0xffff), 0)
         .option('-y, --csi <csi>', 'command set', number(0xff), 0)
         .option('-r, --rae', 'retain asynchronous events'),
-    async (connection, { logId, logLen, namespaceId, lpo, lsp, lsi, csi, rae }) => {
+    async (device, { logId, logLen, namespaceId, lpo, lsp, lsi, csi, rae }) => {
       if (logLen % 4 !== 0 || logLen === 0)
         throw new Error(`--log-len is ${logLen}: it must be a multiple of 4`);
       const more = { lsp, lsi, csi, rae: rae === true };
-      const data = await getLogPage(connection.admin, logId, logLen, {
+      const data = await getLogPage(device.admin, logId, logLen, {
         nsid: namespaceId,
         offset: lpo,
         ...more,
@@ -125,9 +123,9 @@ export function addLogVerbs(program: Command): void {
       return { text: hexLines(data), json: { data } };
     },
   );
-  verb(program, 'smart-log', 'SMART / Health Information', asIs, async (connection) =>
+  verb(program, 'smart-log', 'SMART / Health Information', asIs, async (device) =>
     asStruct(
-      smartLog.decode(await getLogPage(connection.admin, lid.smart, smartLog.size, { nsid: 0xffff_ffff })),
+      smartLog.decode(await getLogPage(device.admin, lid.smart, smartLog.size, { nsid: 0xffff_ffff })),
     ),
   );
   verb<{ referrals?: boolean }>(
@@ -139,11 +137,14 @@ export function addLogVerbs(program: Command): void {
   );
 }
 
-async function discover(connection: Connection, { referrals }: { referrals?: boolean }): Promise<Found> {
-  const log = await readDiscoveryLog(connection.admin);
+async function discover(device: Device, { referrals }: { referrals?: boolean }): Promise<Found> {
+  const { remote } = device;
+  if (remote === null)
+    throw new Error('discover needs a transport id: a device of this machine names no subsystems');
+  const log = await readDiscoveryLog(remote.admin);
   const told = { text: logLines(log), json: logJson(log) };
   if (referrals !== true) return told;
-  const { group, target } = connection.controller;
+  const { group, target } = remote.controller;
   const others = await readReferrals(group, target, log);
   return {
     text: [...told.text, ...others.flatMap(referralLines)],
@@ -218,14 +219,14 @@ export function addFeatureVerbs(program: Command): void {
         .option('-s, --sel <select>', '0 current, 1 default, 2 saved, 3 supported capabilities', number(3), 0)
         .option('-c, --cdw11 <value>', 'dword 11', number(), 0)
         .option('-l, --data-len <bytes>', 'data of the feature', number(4096), 0),
-    async (connection, { featureId, namespaceId, sel, cdw11, dataLen }) => {
+    async (device, { featureId, namespaceId, sel, cdw11, dataLen }) => {
       const fields = {
         opcode: adminOpcode.getFeatures,
         nsid: namespaceId,
         cdw10: featureId | (sel << 8),
         cdw11,
       };
-      const { dw0, data } = await connection.admin.succeed(fields, { in: dataLen, what: 'Get Features' });
+      const { dw0, data } = await device.admin.succeed(fields, { in: dataLen, what: 'Get Features' });
       const which = selections[sel]!.replace(/([A-Z])/g, ' $1').toLowerCase();
       const head = `get-feature:0x${featureId.toString(16).padStart(2, '0')} (${fidName(featureId)}), ${which} value:0x${dw0.toString(16).padStart(8, '0')}`;
       return {
@@ -254,11 +255,11 @@ export function addFeatureVerbs(program: Command): void {
         .option('-c, --cdw12 <value>', 'dword 12', number(), 0)
         .option('-s, --save', 'keep it over a reset')
         .option('-d, --data <file>', 'data of the feature'),
-    async (connection, { featureId, namespaceId, value, cdw12, save, data }) => {
+    async (device, { featureId, namespaceId, value, cdw12, save, data }) => {
       const cdw10 = (featureId | (save === true ? 0x8000_0000 : 0)) >>> 0;
       const fields = { opcode: adminOpcode.setFeatures, nsid: namespaceId, cdw10, cdw11: value, cdw12 };
       const out = data === undefined ? {} : { out: new Uint8Array(readFileSync(data)) };
-      const { dw0 } = await connection.admin.succeed(fields, { ...out, what: 'Set Features' });
+      const { dw0 } = await device.admin.succeed(fields, { ...out, what: 'Set Features' });
       const head = `set-feature:0x${featureId.toString(16).padStart(2, '0')} (${fidName(featureId)}), value:0x${value.toString(16).padStart(8, '0')}`;
       return {
         text: [head, ...(dw0 === 0 ? [] : fieldLines('result', dw0))],

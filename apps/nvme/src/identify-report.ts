@@ -1,18 +1,11 @@
-import type { Connection, NamespaceInfo } from '@spdk-ts/nvme';
+import type { NamespaceInfo } from '@spdk-ts/nvme';
 import { csiName, oncs, versionText } from '@spdk-ts/nvme-spec';
+import type { Device } from './device.ts';
 
 /** Everything that the report tells: also what `--json` prints. */
-export async function gatherReport(connection: Connection) {
-  const { controller } = connection;
-  const { cap, version, cntlid, num_io_queues, transfer_bytes } = controller;
-  return {
-    transport_id: controller.target.trid,
-    ...{ cntlid, num_io_queues, max_transfer_bytes: transfer_bytes },
-    version: versionText(version),
-    capabilities: cap,
-    controller: controller.identify,
-    namespaces: connection.namespaces,
-  };
+export async function gatherReport(device: Device) {
+  const { place, version, title, ...about } = device.about();
+  return { ...place, title, ...about, version: versionText(version), namespaces: device.namespaces };
 }
 
 export type Report = Awaited<ReturnType<typeof gatherReport>>;
@@ -43,8 +36,8 @@ function controllerLines({
     line('Controller ID', cntlid),
     line('NVMe Specification Version (VS)', version),
     line('Subsystem NQN', controller.subnqn),
-    line('Maximum Queue Entries', capabilities.mqes + 1),
-    line('I/O Queues Granted', num_io_queues),
+    ...(capabilities === null ? [] : [line('Maximum Queue Entries', capabilities.mqes + 1)]),
+    ...(num_io_queues === null ? [] : [line('I/O Queues Granted', num_io_queues)]),
     line('Max Data Transfer Size', controller.mdts === 0 ? 'Unlimited' : bytes(max_transfer_bytes)),
     line('Max Number of Namespaces', controller.nn),
     line('Keep Alive Granularity', controller.kas === 0 ? 'Not Supported' : `${controller.kas * 100} ms`),
@@ -79,10 +72,9 @@ function namespaceLines(info: NamespaceInfo): string[] {
 
 /** The report as spdk_nvme_identify lays it out. */
 export function reportLines(report: Report): string[] {
-  const { traddr, trsvcid, subnqn } = report.transport_id;
   return [
     RULE,
-    `NVMe over Fabrics controller at ${traddr}:${trsvcid}: ${subnqn}`,
+    report.title,
     RULE,
     ...controllerLines(report),
     ...section('Active Namespaces'),

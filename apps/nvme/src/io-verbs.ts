@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Commands, type Connection, describeStatus } from '@spdk-ts/nvme';
+import { type CommandSender, describeStatus } from '@spdk-ts/nvme';
 import {
   decodeKvList,
   decodeZoneReport,
@@ -14,6 +14,7 @@ import {
   zoneState,
 } from '@spdk-ts/nvme-spec';
 import type { Command } from 'commander';
+import type { Device } from './device.ts';
 import { number } from './options.ts';
 import { hexLines } from './output.ts';
 import { type Found, verb } from './verb.ts';
@@ -46,7 +47,7 @@ function passthruOptions(command: Command): Command {
   return command;
 }
 
-async function passthru(commands: Commands, values: PassthruValues): Promise<Found> {
+async function passthru(commands: CommandSender, values: PassthruValues): Promise<Found> {
   const { opcode, namespaceId: nsid, dataLen, inputFile, read, write } = values;
   if (read === true && write === true) throw new Error('--read and --write exclude each other');
   if (dataLen > 0 && read !== true && write !== true) throw new Error('--data-len needs --read or --write');
@@ -77,15 +78,11 @@ async function passthru(commands: Commands, values: PassthruValues): Promise<Fou
 
 /** Any command. */
 export function addPassthruVerbs(program: Command): void {
-  verb<PassthruValues>(
-    program,
-    'admin-passthru',
-    'Any Admin command',
-    passthruOptions,
-    (connection, values) => passthru(connection.admin, values),
+  verb<PassthruValues>(program, 'admin-passthru', 'Any Admin command', passthruOptions, (device, values) =>
+    passthru(device.admin, values),
   );
-  verb<PassthruValues>(program, 'io-passthru', 'Any I/O command', passthruOptions, (connection, values) =>
-    passthru(connection.io, values),
+  verb<PassthruValues>(program, 'io-passthru', 'Any I/O command', passthruOptions, (device, values) =>
+    passthru(device.io, values),
   );
 }
 
@@ -104,10 +101,8 @@ const blockOptions = (command: Command): Command =>
 
 /** Blocks. */
 export function addBlockVerbs(program: Command): void {
-  verb<BlockValues>(program, 'read', 'Read blocks', blockOptions, async (connection, values) => {
-    const data = await connection
-      .namespace(values.namespaceId)
-      .read(values.startBlock, values.blockCount + 1);
+  verb<BlockValues>(program, 'read', 'Read blocks', blockOptions, async (device, values) => {
+    const data = await device.namespace(values.namespaceId).read(values.startBlock, values.blockCount + 1);
     return { text: hexLines(data), json: { data } };
   });
   verb<BlockValues>(
@@ -116,16 +111,16 @@ export function addBlockVerbs(program: Command): void {
     'Write blocks',
     (command) =>
       blockOptions(command).requiredOption('-d, --data <file>', 'what to write; what it lacks is zeroes'),
-    async (connection, values) => {
-      const namespace = connection.namespace(values.namespaceId);
+    async (device, values) => {
+      const namespace = device.namespace(values.namespaceId);
       const out = new Uint8Array((values.blockCount + 1) * namespace.info.block_size);
       out.set(new Uint8Array(readFileSync(values.data!)).subarray(0, out.length));
       await namespace.write(values.startBlock, out);
       return done('write: Success', { bytes: out.length });
     },
   );
-  verb<BlockValues>(program, 'flush', 'Flush', blockOptions, async (connection, values) => {
-    await connection.namespace(values.namespaceId).flush();
+  verb<BlockValues>(program, 'flush', 'Flush', blockOptions, async (device, values) => {
+    await device.namespace(values.namespaceId).flush();
     return done('NVMe Flush: success');
   });
 }
@@ -133,10 +128,10 @@ export function addBlockVerbs(program: Command): void {
 const stateNames = new Map<number, string>(Object.entries(zoneState).map(([name, code]) => [code, name]));
 
 async function reportZones(
-  connection: Connection,
+  device: Device,
   { namespaceId, startBlock, descs }: BlockValues & { descs: number },
 ): Promise<Found> {
-  const { io } = connection;
+  const { io } = device;
   const length = Math.min(DATA_MAX, ZONE_REPORT_HEADER_SIZE + descs * ZONE_DESCRIPTOR_SIZE);
   const fields = {
     ...{ opcode: znsOpcode.zoneManagementReceive, nsid: namespaceId, cdw12: length / 4 - 1 },
@@ -170,13 +165,13 @@ export function addZoneVerbs(program: Command): void {
       `${name}-zone`,
       `Zone Management Send: ${name}`,
       (command) => blockOptions(command).option('-a, --select-all', 'all zones'),
-      async (connection, { namespaceId, startBlock, selectAll }) => {
+      async (device, { namespaceId, startBlock, selectAll }) => {
         const fields = {
           ...{ opcode: znsOpcode.zoneManagementSend, nsid: namespaceId },
           ...{ cdw10: startBlock >>> 0, cdw11: Math.floor(startBlock / 2 ** 32) },
           cdw13: action | (selectAll === true ? ZONE_SEND_ALL : 0),
         };
-        await connection.io.succeed(fields, { what: `Zone Management Send (${name})` });
+        await device.io.succeed(fields, { what: `Zone Management Send (${name})` });
         return done(`zns-${name}-zone: Success, action:${action} zone:${startBlock} nsid:${namespaceId}`);
       },
     );
@@ -186,16 +181,16 @@ export function addZoneVerbs(program: Command): void {
     'zone-append',
     'Zone Append',
     (command) => blockOptions(command).requiredOption('-d, --data <file>', 'what to write: whole blocks'),
-    async (connection, { namespaceId, startBlock, data }) => {
+    async (device, { namespaceId, startBlock, data }) => {
       const out = new Uint8Array(readFileSync(data!));
-      const blocks = out.length / connection.namespace(namespaceId).info.block_size;
+      const blocks = out.length / device.namespace(namespaceId).info.block_size;
       if (!Number.isInteger(blocks) || blocks === 0)
         throw new Error(`${data} is not a number of whole blocks`);
       const fields = {
         ...{ opcode: znsOpcode.zoneAppend, nsid: namespaceId, cdw12: blocks - 1 },
         ...{ cdw10: startBlock >>> 0, cdw11: Math.floor(startBlock / 2 ** 32) },
       };
-      const { dw0, dw1 } = await connection.io.succeed(fields, { out, what: 'Zone Append' });
+      const { dw0, dw1 } = await device.io.succeed(fields, { out, what: 'Zone Append' });
       const lba = dw0 + dw1 * 2 ** 32;
       return done(`Success appended data to LBA ${lba.toString(16)}`, { lba });
     },
@@ -240,18 +235,18 @@ export function addKeyVerbs(program: Command): void {
         .requiredOption('--value <text>', 'the value')
         .option('--only-update', 'fail if there is no such key')
         .option('--only-add', 'fail if there is'),
-    async (connection, values) => {
+    async (device, values) => {
       const out = new TextEncoder().encode(values.value);
       const add = values.onlyAdd === true ? kvStoreOption.mustNotExist : 0;
       const options = add | (values.onlyUpdate === true ? kvStoreOption.mustExist : 0);
       const fields = keyFields(kvOpcode.store, values, out.length, options);
-      await connection.io.succeed(fields, { ...(out.length > 0 && { out }), what: 'Store' });
+      await device.io.succeed(fields, { ...(out.length > 0 && { out }), what: 'Store' });
       return done('store: Success', { bytes: out.length });
     },
   );
-  verb<KeyValues>(kv, 'retrieve', 'Retrieve a value', keyOptions, async (connection, values) => {
+  verb<KeyValues>(kv, 'retrieve', 'Retrieve a value', keyOptions, async (device, values) => {
     const fields = keyFields(kvOpcode.retrieve, values, values.dataLen);
-    const { dw0, data } = await connection.io.succeed(fields, {
+    const { dw0, data } = await device.io.succeed(fields, {
       in: values.dataLen,
       may_be_short: true,
       what: 'Retrieve',
@@ -259,9 +254,9 @@ export function addKeyVerbs(program: Command): void {
     const value = data.subarray(0, Math.min(dw0, data.length));
     return { text: [`length: ${dw0}`, ...hexLines(value)], json: { length: dw0, value } };
   });
-  verb<KeyValues>(kv, 'list', 'Keys from one on', keyOptions, async (connection, values) => {
+  verb<KeyValues>(kv, 'list', 'Keys from one on', keyOptions, async (device, values) => {
     const fields = keyFields(kvOpcode.list, values, values.dataLen);
-    const { data } = await connection.io.succeed(fields, {
+    const { data } = await device.io.succeed(fields, {
       in: values.dataLen,
       may_be_short: true,
       what: 'List',
@@ -275,8 +270,8 @@ export function addKeyVerbs(program: Command): void {
       name,
       name === 'delete' ? 'Delete a key' : 'Tell whether a key exists',
       keyOptions,
-      async (connection, values) => {
-        await connection.io.succeed(keyFields(kvOpcode[name], values, 0), { what: name });
+      async (device, values) => {
+        await device.io.succeed(keyFields(kvOpcode[name], values, 0), { what: name });
         return done(`${name}: Success`);
       },
     );

@@ -1,7 +1,7 @@
 import { version } from '@spdk-ts/app';
 import { Command } from 'commander';
 import { gatherReport, reportLines } from './identify-report.ts';
-import { type CommonValues, common, withConnection } from './options.ts';
+import { type CommonValues, common, withDevice } from './options.ts';
 import { json, print } from './output.ts';
 
 process.stdout.on('error', () => {}); // whoever read the output may be gone
@@ -13,8 +13,8 @@ const command = common(new Command('nvme-identify'))
   .description('Tells what an NVMe-oF controller and its namespaces are.')
   .option('--json', 'print JSON')
   .showHelpAfterError('(nvme-identify --help lists the options)');
-command.action(async (transportId: string, values: Values) => {
-  const report = await withConnection(transportId, values, gatherReport);
+command.action(async (where: string, values: Values) => {
+  const report = await withDevice(where, values, gatherReport);
   if (values.json === true || values.outputFormat === 'json') print(json(report));
   else print(...reportLines(report));
 });

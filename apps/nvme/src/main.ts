@@ -7,7 +7,7 @@ process.stdout.on('error', () => {}); // whoever read the output may be gone
 const program = new Command('nvme-ts')
   .version(version, '-v, --version')
   .description(
-    'Looks into NVMe-oF subsystems and uses them, without privileges: nvme-cli’s verbs against a transport id.',
+    'Looks into NVMe-oF subsystems and uses them, without privileges: nvme-cli’s verbs against a transport id, or a device of this machine.',
   )
   .showHelpAfterError('(nvme-ts --help lists the verbs)');
 for (const add of [

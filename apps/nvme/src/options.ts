@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { readKeyFile } from '@spdk-ts/keyring';
-import { type Connection, connect, type NvmeOptions } from '@spdk-ts/nvme';
+import { connect, type NvmeOptions } from '@spdk-ts/nvme';
 import { type Command, InvalidArgumentError } from 'commander';
+import { type Device, RemoteDevice } from './device.ts';
 
 /** Values of the options that every verb has. */
 export interface CommonValues {
@@ -36,7 +37,10 @@ function format(text: string): string {
 /** Gives a verb its transport id and the options that all have. */
 export function common(command: Command): Command {
   return command
-    .argument('<transport-id>', 'where: "trtype:TCP traddr:192.0.2.1 trsvcid:4420 subnqn:nqn.…"')
+    .argument(
+      '<where>',
+      'transport id ("trtype:TCP traddr:192.0.2.1 trsvcid:4420 subnqn:nqn.…"), or a device of this machine (/dev/ng0n1)',
+    )
     .option('-o, --output-format <format>', 'normal or json', format, 'normal')
     .option('--hostnqn <nqn>', 'name of this host')
     .option('--hostid <uuid>', 'its identifier')
@@ -69,20 +73,23 @@ function pskOf({ tlsKey, pskPath }: CommonValues): string {
   return pskPath === undefined ? (tlsKey ?? '') : readKeyFile(resolve(pskPath));
 }
 
-/** Connects, calls `use`, and closes again. */
-export async function withConnection<T>(
-  transportId: string,
+/** Connects, or opens a device of this machine, calls `use`, and closes again. */
+export async function withDevice<T>(
+  where: string,
   values: CommonValues,
-  use: (connection: Connection) => Promise<T>,
+  use: (device: Device) => Promise<T>,
 ): Promise<T> {
-  if (transportId.startsWith('/dev/'))
-    throw new Error(
-      `${transportId}: local devices are not opened here; nvme-cli does that. Give a transport id`,
-    );
-  const connection = await connect(transportId, nvmeOptions(values));
+  const device = await openDevice(where, values);
   try {
-    return await use(connection);
+    return await use(device);
   } finally {
-    await connection.close();
+    await device.close();
   }
+}
+
+async function openDevice(where: string, values: CommonValues): Promise<Device> {
+  if (!where.startsWith('/')) return new RemoteDevice(await connect(where, nvmeOptions(values)));
+  // Of no use to those who connect.
+  const { LocalDevice } = await import('./local-device.ts');
+  return await LocalDevice.open(where);
 }

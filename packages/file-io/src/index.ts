@@ -22,6 +22,7 @@ export { KernelIoVec } from './kernel-iovec.ts';
 export { type FileZones, unknownPointers } from './kernel-zones.ts';
 export { NodeEngine } from './node-engine.ts';
 export { fileError, notPolled, setFileBytes } from './node-open-file.ts';
+export * as nvmePassthrough from './nvme-passthrough.ts';
 export { FileOperation, Phase } from './operation.ts';
 export { ringUnavailable } from './ring-control.ts';
 export { RingEngine } from './ring-engine.ts';

@@ -137,10 +137,10 @@ export interface Native {
   /** The NSID of an NVMe namespace's device, or a negative errno: ENOTTY for what is none. */
   nvmeNamespace(fd: number): number;
   /**
-   * Identify (CNS, CSI) of a namespace's or controller's device, into 4096 bytes: 0, the NVMe status that it ended with,
-   * or a negative errno. Blocks.
+   * An Admin command to a namespace's or controller's device: `command` is a struct nvme_passthru_cmd of 18 words, without addresses
+   * and lengths, `data` empty where it has none. 0, the NVMe status that it ended with, or a negative errno; word 17 is then its dword 0. Blocks.
    */
-  nvmeIdentify(fd: number, nsid: number, cns: number, csi: number, into: ArrayBufferView): number;
+  nvmeAdmin(fd: number, command: Uint32Array, data: ArrayBufferView): number;
 
   /**
    * BLKREPORTZONE: zones of a zoned block device from the one that `sector` (512 bytes) is in, as many as there is room

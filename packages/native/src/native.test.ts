@@ -114,13 +114,11 @@ describe.skipIf(native === null)('the addon', () => {
     const fd = openSync(path, 'r+');
     const into = new Uint8Array(new ArrayBuffer(4096));
     expect(addon.nvmeNamespace(fd)).toBeLessThan(0);
-    expect(addon.nvmeIdentify(fd, 1, 0, 0, into)).toBeLessThan(0);
+    expect(addon.nvmeAdmin(fd, new Uint32Array(18), into)).toBeLessThan(0);
+    expect(addon.nvmeAdmin(fd, new Uint32Array(18), new Uint8Array(0))).toBeLessThan(0);
     expect(addon.zoneReport(fd, 0, into)).toBeLessThan(0);
     expect(addon.zoneManage(fd, 3, 0, 8)).toBeLessThan(0);
-    expect(() => addon.nvmeIdentify(fd, 1, 0, 0, into.subarray(1))).toThrow('room for 4096 bytes');
-    expect(() => addon.nvmeIdentify(fd, 1, 256, 0, into)).toThrow(
-      'argument 3 must be an integer from 0 to 255',
-    );
+    expect(() => addon.nvmeAdmin(fd, new Uint32Array(17), into)).toThrow('72 bytes');
     expect(() => addon.zoneReport(fd, 0, into.subarray(0, 79))).toThrow('room for a zone');
     expect(() => addon.zoneReport(fd, 0, into.subarray(4))).toThrow('aligned');
     expect(() => addon.zoneManage(fd, 4, 0, 8)).toThrow('argument 2 must be an integer from 0 to 3');

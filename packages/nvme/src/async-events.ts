@@ -12,7 +12,7 @@ import {
   noticeEvent,
   oaes,
 } from '@spdk-ts/nvme-spec';
-import type { Commands } from './commands.ts';
+import type { CommandSender, Commands } from './commands.ts';
 import { NvmeError } from './errors.ts';
 
 /** Requests that are kept outstanding at most, whatever the controller takes. */
@@ -23,7 +23,7 @@ const TOO_MANY = 0xffff_ffff;
 
 /** Reads a part of a log page (Base 2.0, 5.16). `length`: a multiple of 4. */
 export async function getLogPage(
-  admin: Commands,
+  admin: CommandSender,
   page: number,
   length: number,
   options: { nsid?: number; offset?: number; lsp?: number; rae?: boolean; lsi?: number; csi?: number } = {},

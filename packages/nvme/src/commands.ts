@@ -65,20 +65,40 @@ function fill(request: NvmeRequest, fields: CommandFields): void {
   sqe.set([cdw10, cdw11, cdw12, cdw13, cdw14, cdw15], FIRST_CDW);
 }
 
-/**
- * Sends single commands and waits for them: for everything but the path of an I/O. Data goes through a buffer of the reactor.
- */
-export class Commands {
-  readonly qpair: NvmeQpair;
-
-  constructor(qpair: NvmeQpair) {
-    this.qpair = qpair;
-  }
+/** Sends single commands and waits for them: for everything but the path of an I/O. */
+export abstract class CommandSender {
+  /** For messages: where they go. */
+  abstract readonly name: string;
 
   /**
    * Sends a command. Resolves with its completion, whatever its status. Rejects with an {@link NvmeError}: ECLOSED, EINVAL, or
    * that of the connection if it is lost.
    */
+  abstract run(fields: CommandFields, data?: CommandData): Promise<Completion>;
+
+  /** The same, for a command that has to succeed: rejects with ESTATUS otherwise. */
+  async succeed(fields: CommandFields, data: CommandData = {}): Promise<Completion> {
+    const completion = await this.run(fields, data);
+    if (completion.status === 0) return completion;
+    const text = describeStatus(completion.status, fields.opcode === FABRICS_OPCODE);
+    const what = data.what ?? `command ${fields.opcode.toString(16)}h`;
+    throw new NvmeError('ESTATUS', `${this.name}: ${what} failed: ${text}`, completion.status);
+  }
+}
+
+/** Sends them on a queue pair. Data goes through a buffer of the reactor. */
+export class Commands extends CommandSender {
+  readonly qpair: NvmeQpair;
+
+  constructor(qpair: NvmeQpair) {
+    super();
+    this.qpair = qpair;
+  }
+
+  get name(): string {
+    return this.qpair.name;
+  }
+
   async run(fields: CommandFields, data: CommandData = {}): Promise<Completion> {
     const length = data.out?.length ?? data.in ?? 0;
     const what = data.what ?? `command ${fields.opcode.toString(16)}h`;
@@ -113,15 +133,6 @@ export class Commands {
     } finally {
       reactor.buffers.put(offset);
     }
-  }
-
-  /** The same, for a command that has to succeed: rejects with ESTATUS otherwise. */
-  async succeed(fields: CommandFields, data: CommandData = {}): Promise<Completion> {
-    const completion = await this.run(fields, data);
-    if (completion.status === 0) return completion;
-    const text = describeStatus(completion.status, fields.opcode === FABRICS_OPCODE);
-    const what = data.what ?? `command ${fields.opcode.toString(16)}h`;
-    throw new NvmeError('ESTATUS', `${this.qpair.name}: ${what} failed: ${text}`, completion.status);
   }
 
   private async buffer(length: number): Promise<number> {

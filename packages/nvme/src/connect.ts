@@ -2,7 +2,13 @@ import { systemClock } from '@spdk-ts/env';
 import { native } from '@spdk-ts/native';
 import { cns, identifyController, nvmOpcode } from '@spdk-ts/nvme-spec';
 import { LocalHost, NodeLoop, type Reactor } from '@spdk-ts/reactor';
-import { type CommandData, type CommandFields, Commands, type Completion } from './commands.ts';
+import {
+  type CommandData,
+  type CommandFields,
+  type CommandSender,
+  Commands,
+  type Completion,
+} from './commands.ts';
 import { type ControllerEvent, NvmeController } from './controller.ts';
 import { NvmeError } from './errors.ts';
 import { identify, type NamespaceInfo } from './namespaces.ts';
@@ -54,10 +60,10 @@ class OwnReactor {
 /** A namespace of a connection: blocks are read and written with promises. */
 export class Namespace {
   readonly info: NamespaceInfo;
-  private readonly io: Commands;
+  private readonly io: CommandSender;
   private readonly bytes_max: number;
 
-  constructor(info: NamespaceInfo, io: Commands, bytes_max: number) {
+  constructor(info: NamespaceInfo, io: CommandSender, bytes_max: number) {
     this.info = info;
     this.io = io;
     this.bytes_max = Math.floor(bytes_max / info.block_size) * info.block_size;

@@ -1,7 +1,13 @@
 export { reportsAna } from './ana.ts';
 export { AsyncEvents, getLogPage } from './async-events.ts';
 export { type CommandFault, CommandFaults } from './command-faults.ts';
-export { type CommandData, type CommandFields, Commands, type Completion } from './commands.ts';
+export {
+  type CommandData,
+  type CommandFields,
+  CommandSender,
+  Commands,
+  type Completion,
+} from './commands.ts';
 export { Connection, connect, Namespace } from './connect.ts';
 export { type ControllerEvent, type ControllerState, NvmeController } from './controller.ts';
 export {

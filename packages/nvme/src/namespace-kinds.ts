@@ -17,7 +17,7 @@ import {
   ozcs,
   ZONES_UNLIMITED,
 } from '@spdk-ts/nvme-spec';
-import type { Commands } from './commands.ts';
+import type { CommandSender } from './commands.ts';
 
 /** Zones of a namespace (Zoned Namespace Command Set 1.1, 4.1.5.1); blocks and zones. */
 export interface ZonedNamespace {
@@ -64,7 +64,7 @@ const PAGE_BYTES = 4096;
 
 /** Identify that need not be had: zeroes, if the controller refuses it. */
 async function tryIdentify(
-  admin: Commands,
+  admin: CommandSender,
   structure: number,
   nsid: number,
   set: number,
@@ -82,7 +82,7 @@ const zones = (value: number): number => (value === ZONES_UNLIMITED ? 0 : value 
 
 /** The zones of a namespace of which Identify has told the rest, or null. */
 export async function describeZones(
-  admin: Commands,
+  admin: CommandSender,
   nsid: number,
   { flbas, nlbaf }: IdentifyNamespace,
 ): Promise<ZonedNamespace> {
@@ -98,7 +98,7 @@ export async function describeZones(
 }
 
 /** A namespace of keys, and what any namespace has. */
-export async function describeKeys(admin: Commands, nsid: number) {
+export async function describeKeys(admin: CommandSender, nsid: number) {
   const told = identifyNamespaceKv.decode(await tryIdentify(admin, cns.csiNamespace, nsid, csi.keyValue));
   const { kvkml = 0, kvvml = 0, mnks = 0 } = told.kvf[told.kvfc & 0xf] ?? {};
   const kv: KeyValueNamespace = {
@@ -110,7 +110,7 @@ export async function describeKeys(admin: Commands, nsid: number) {
 
 /** How blocks with metadata are protected, or null. */
 export async function describeProtection(
-  admin: Commands,
+  admin: CommandSender,
   nsid: number,
   { dps, flbas, nlbaf }: IdentifyNamespace,
 ): Promise<NamespaceProtection | null> {
@@ -122,7 +122,7 @@ export async function describeProtection(
 }
 const PIF_MASK = 0x180;
 
-export async function describeLimits(admin: Commands): Promise<CommandLimits> {
+export async function describeLimits(admin: CommandSender): Promise<CommandLimits> {
   const { wzsl, dmrl, dmrsl } = identifyControllerNvm.decode(
     await tryIdentify(admin, cns.csiController, 0, csi.nvm),
   );

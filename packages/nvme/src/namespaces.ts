@@ -17,7 +17,7 @@ import {
   lbaFormatIndex,
   NAMESPACE_LIST_MAX,
 } from '@spdk-ts/nvme-spec';
-import type { Commands } from './commands.ts';
+import type { CommandSender } from './commands.ts';
 import { NvmeError } from './errors.ts';
 import {
   type CommandLimits,
@@ -62,7 +62,7 @@ const LBADS_MAX = 16;
 
 /** Sends Identify (Base 2.0, 5.17): 4096 bytes. */
 export async function identify(
-  admin: Commands,
+  admin: CommandSender,
   structure: number,
   nsid = 0,
   csi = 0,
@@ -76,16 +76,13 @@ export async function identify(
 }
 
 /** Numbers of all active namespaces, ascending. */
-export async function activeNamespaces(admin: Commands): Promise<number[]> {
+export async function activeNamespaces(admin: CommandSender): Promise<number[]> {
   const found: number[] = [];
   for (let after = 0; ; after = found.at(-1)!) {
     const page = decodeNamespaceList(await identify(admin, cns.activeNamespaceList, after));
     for (const nsid of page) {
       if (nsid <= (found.at(-1) ?? 0))
-        throw new NvmeError(
-          'EPROTOCOL',
-          `${admin.qpair.name}: the list of namespaces does not ascend at ${nsid}`,
-        );
+        throw new NvmeError('EPROTOCOL', `${admin.name}: the list of namespaces does not ascend at ${nsid}`);
       found.push(nsid);
     }
     if (page.length < NAMESPACE_LIST_MAX) return found;
@@ -93,7 +90,7 @@ export async function activeNamespaces(admin: Commands): Promise<number[]> {
 }
 
 /** Asks for one namespace; null if it is not active (any more). */
-export async function describeNamespace(admin: Commands, nsid: number): Promise<NamespaceInfo | null> {
+export async function describeNamespace(admin: CommandSender, nsid: number): Promise<NamespaceInfo | null> {
   const ids = await identify(admin, cns.namespaceDescriptors, nsid).then(
     decodeNamespaceDescriptors,
     () => null,

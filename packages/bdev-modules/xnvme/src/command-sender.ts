@@ -1,12 +1,14 @@
 import { type BdevDescription, IoType } from '@spdk-ts/bdev';
 import type { RegionTable } from '@spdk-ts/env';
-import { KernelIoVec } from '@spdk-ts/file-io';
+import { KernelIoVec, nvmePassthrough } from '@spdk-ts/file-io';
 import type { Native } from '@spdk-ts/native';
 import { nvmOpcode, znsOpcode } from '@spdk-ts/nvme-spec';
 import { FIXED_FILE, type Uring, type UringHandler, UringOp } from '@spdk-ts/reactor';
 import type { Command } from './command.ts';
 import type { CommandContext } from './context.ts';
-import {
+import { askForZones, setZoneAction } from './zone-commands.ts';
+
+const {
   ADDRESS,
   BUFFER_INDEX,
   beginCommand,
@@ -23,8 +25,7 @@ import {
   NVME_URING_CMD_IO_VEC,
   setWords,
   URING_CMD_FIXED,
-} from './uring-command.ts';
-import { askForZones, setZoneAction } from './zone-commands.ts';
+} = nvmePassthrough;
 
 /** Force Unit Access, in command dword 12. */
 const FUA = 0x4000_0000;

@@ -1,6 +1,8 @@
 import { BdevError, Errno, KV_KEY_BYTES_MAX, type KvLimits } from '@spdk-ts/bdev';
+import { nvmePassthrough } from '@spdk-ts/file-io';
 import type { Native } from '@spdk-ts/native';
 import {
+  adminOpcode,
   cns,
   csi,
   decodeNamespaceDescriptors,
@@ -20,6 +22,8 @@ import {
   viewOf,
 } from '@spdk-ts/nvme-spec';
 import { decodeZoned, type ZonedIdentify } from './zns-identify.ts';
+
+const { adminCommand, CDW10, CDW11 } = nvmePassthrough;
 
 /** The page that transfer sizes are counted in: CAP.MPSMIN, which no known controller has otherwise. */
 const PAGE_BYTES = 4096;
@@ -69,7 +73,8 @@ class Identifier {
   /** A data structure; null if the controller has none of that kind. */
   try(nsid: number, which: number, set = 0): Uint8Array | null {
     const bytes = new Uint8Array(new ArrayBuffer(IDENTIFY_SIZE));
-    const status = this.native.nvmeIdentify(this.fd, nsid, which, set, bytes);
+    const command = adminCommand(adminOpcode.identify, nsid, { [CDW10]: which, [CDW11]: (set << 24) >>> 0 });
+    const status = this.native.nvmeAdmin(this.fd, command, bytes);
     if (status < 0)
       throw new BdevError(
         status,

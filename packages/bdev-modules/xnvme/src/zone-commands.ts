@@ -1,7 +1,9 @@
 import type { ZoneReport } from '@spdk-ts/bdev';
+import { nvmePassthrough } from '@spdk-ts/file-io';
 import type { Uring } from '@spdk-ts/reactor';
 import { isSelected, ZoneState, ZoneType } from '@spdk-ts/zones';
-import { CDW10, CDW12, CDW13, setWords } from './uring-command.ts';
+
+const { CDW10, CDW12, CDW13, setWords } = nvmePassthrough;
 
 /** Report Zones (Zoned Namespace Command Set 1.1, 3.4.2.2): a header, then descriptors, as words. */
 const HEADER_WORDS = 16;

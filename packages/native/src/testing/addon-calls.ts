@@ -234,13 +234,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     unmapBuffer: [mapped],
     mapLost: [mapped],
     nvmeNamespace: [fd],
-    nvmeIdentify: [
-      fd,
-      small(UINT32),
-      small(255),
-      small(255),
-      { ...bytes, right: () => new Uint8Array(4096) },
-    ],
+    nvmeAdmin: [fd, { ...bytes, right: () => new Uint32Array(18) }, bytes],
     zoneReport: [
       fd,
       integer(0, SAFE, () => pick(9)),

@@ -45,3 +45,19 @@ export function setWords(ring: Uring, at: number, word: number, value: number): 
   words[at + word] = value; // ToUint32: the low word
   words[at + word + 1] = value / 0x1_0000_0000;
 }
+
+/** Words of struct nvme_passthru_cmd, which is that of an entry and a result behind it. */
+const PASSTHRU_WORDS = 18;
+
+/** A command for {@link Native.nvmeAdmin}: `words` are those of an entry from {@link OPCODE} on, by the names here. */
+export function adminCommand(
+  opcode: number,
+  nsid: number,
+  words: Readonly<Record<number, number>>,
+): Uint32Array {
+  const command = new Uint32Array(PASSTHRU_WORDS);
+  command[0] = opcode;
+  command[NSID - OPCODE] = nsid;
+  for (const [word, value] of Object.entries(words)) command[Number(word) - OPCODE] = value;
+  return command;
+}
