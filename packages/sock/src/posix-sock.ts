@@ -114,11 +114,19 @@ export class PosixSock implements Sock {
       if (from === chunk.length) return null;
     }
     // While a finished direct receive is not yet acknowledged, what follows it goes to the area as usual.
-    if (this.rxEnd === this.rx.length && this.rxStart > 0) this.compact();
-    const room = Math.min(this.rx.length - this.rxEnd, chunk.length - from);
-    this.rx.set(from === 0 && room === chunk.length ? chunk : chunk.subarray(from, from + room), this.rxEnd);
-    this.rxEnd += room;
-    return from + room < chunk.length ? chunk.subarray(from + room) : null;
+    for (;;) {
+      // The owner may need more than there is room for behind what it has not consumed.
+      if (this.rxEnd === this.rx.length && this.rxStart > 0) this.compact();
+      const room = Math.min(this.rx.length - this.rxEnd, chunk.length - from);
+      this.rx.set(
+        from === 0 && room === chunk.length ? chunk : chunk.subarray(from, from + room),
+        this.rxEnd,
+      );
+      this.rxEnd += room;
+      from += room;
+      if (from === chunk.length) return null;
+      if (this.rxStart === 0) return chunk.subarray(from);
+    }
   }
 
   private compact(): void {

@@ -140,6 +140,31 @@ describe.each(implementations)('%s sockets', (implementation) => {
     expect(wrong).toBe(0);
   });
 
+  it('makes room for the rest of what its owner takes only as a whole', async () => {
+    const group = makeGroup(100);
+    const { accepted, peer } = await acceptOne(group);
+    const got: number[] = [];
+    const sock = accepted.attach({
+      sockReadable: (sock) => {
+        while (sock.rxEnd - sock.rxStart >= 64) {
+          got.push(...sock.rx.subarray(sock.rxStart, sock.rxStart + 64));
+          sock.consume(64);
+        }
+      },
+      sockSent: () => {},
+      sockClosed: () => {},
+    });
+    const sent = Uint8Array.from({ length: 192 }, (_, i) => i);
+    peer.write(sent.subarray(0, 90));
+    await until(group, () => got.length === 64 && sock.rxEnd - sock.rxStart === 26, 'the first');
+    // 26 bytes are left, with room for 10 behind them: the next 64 do not fit there.
+    peer.write(sent.subarray(90, 160));
+    await until(group, () => got.length === 128, 'the second');
+    peer.write(sent.subarray(160));
+    await until(group, () => got.length === 192, 'the third');
+    expect(Uint8Array.from(got)).toEqual(sent);
+  });
+
   it('receives directly into a region, the part that has already arrived included', async () => {
     const group = makeGroup(64);
     const { accepted, peer } = await acceptOne(group);
