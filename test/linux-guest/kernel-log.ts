@@ -30,6 +30,17 @@ const ofInterest = /nvme|EXT4-fs|XFS/;
 const neverSent =
   /^.*(nvme nvme\d+: )long keepalive RTT \(4294[6-9]\d{5} ms\)\n.*\1failed nvme_keep_alive_end_io error=4\n/gm;
 
+/**
+ * What the Linux NVMe/TCP host says of a connection that is ended while I/O and keep alives go over it, as a killed
+ * target or path does: requests that it could not send (EPIPE, ECONNRESET), and the way back.
+ */
+export const connectionEnds = [
+  /nvme nvme\d+: (?:starting error recovery|queue \d+: |queue \d+ socket state \d+$)/,
+  /nvme nvme\d+: failed to send request -(?:32|104)$/,
+  /nvme nvme\d+: failed nvme_keep_alive_end_io error=(?:4|10)$/,
+  /nvme nvme\d+: (?:Reconnecting in \d+ seconds|failed to connect socket: -111$|Failed reconnect attempt \d+|Successfully reconnected)/,
+];
+
 /** The lines that should not be there: alarms, and about NVMe or file systems whatever is not usual or `allowed`. */
 export function unexpectedLines(dmesg: string, allowed: RegExp[] = []): string[] {
   return dmesg

@@ -1,6 +1,7 @@
 // The target dies under a mounted file system, and comes back.
 import { expect } from 'vitest';
 import { expectVerified, fioReport } from './fio.ts';
+import { connectionEnds } from './kernel-log.ts';
 import { type Check, guestSuite, type World } from './suite.ts';
 import { eventually, freePort, type Json, Target } from './target.ts';
 
@@ -102,7 +103,8 @@ guestSuite('restart', {
     },
   ],
   allowed: [
-    /nvme nvme\d+: (?:starting error recovery|Reconnecting in \d+ seconds|Successfully reconnected|failed to connect socket: -111|Failed reconnect attempt \d+|queue \d+: |I\/O tag|failed to send request|long keepalive RTT|failed nvme_keep_alive_end_io)/,
+    ...connectionEnds,
+    /nvme nvme\d+: (?:I\/O tag|long keepalive RTT)/,
     // the file system waits for the device
     /block nvme\d+n\d+: no usable path - requeuing I\/O/,
   ],

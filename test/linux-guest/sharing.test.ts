@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { expectVerified, fioReport } from './fio.ts';
+import { connectionEnds } from './kernel-log.ts';
 import { guestSuite } from './suite.ts';
 import { freePort, type Json, listenAddress, Target } from './target.ts';
 
@@ -40,7 +41,7 @@ guestSuite('sharing', {
   },
   // A path that is killed is reconnected to. Two hosts of one kernel share a block device: commands take those of their controllers.
   allowed: [
-    ...[/starting error recovery/, /Reconnecting in/, /reconnect/i, /failed to connect/, /queue_rq/],
+    ...[...connectionEnds, /failed to connect/, /queue_rq/],
     /using deprecated NVME_IOCTL_IO_CMD ioctl on the char device/,
   ],
   checks: (world) => {
