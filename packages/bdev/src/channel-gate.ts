@@ -5,8 +5,6 @@ export const Gate = {
   REMOVED: 2,
   /** The module has no resources now. */
   NOMEM: 4,
-  /** The device has limits. */
-  LIMITED: 8,
   /** A range of blocks is locked. */
   LOCKED: 16,
   /** The bdev has rate limits. */

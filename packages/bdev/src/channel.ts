@@ -52,6 +52,8 @@ export class BdevChannel extends ChannelCalls {
   /** Low bits of a place's address that must be 0 for the module. */
   private readonly alignmentMask: number;
   private readonly in_place: boolean;
+  /** As {@link SplitRule.asTheyAre}. */
+  private readonly blocksAsTheyAre: number;
   private readonly data: DataRule;
   /** What the thread holds of this channel. */
   private held: IoChannel<BdevChannel> | null = null;
@@ -91,10 +93,10 @@ export class BdevChannel extends ChannelCalls {
     this.in_place = description.reads_in_place;
     this.data = new DataRule(thread.reactor, description);
     this.zcopies = new Zcopies(this);
+    this.blocksAsTheyAre = this.data.limits.asTheyAre;
     this.module = device.instance.createChannel(thread);
     const { module, nomem, qos, ranges } = this;
     this.aborts = new ChannelAborts(this, { module, context, nomem, qos, ranges });
-    if (this.data.limits.limited) this.gate |= Gate.LIMITED;
     if (this.data.separate_md > 0) this.gate |= Gate.METADATA;
     if (description.kv !== null) {
       this.gate |= Gate.KV;
@@ -151,7 +153,12 @@ export class BdevChannel extends ChannelCalls {
   submit(io: BdevIo): number {
     const type = io.type;
     const blocks = io.num_blocks;
-    if (this.gate !== 0 || type > IoType.WRITE || io.iovs !== null || blocks === 0)
+    if (
+      this.gate !== 0 ||
+      type > IoType.WRITE ||
+      io.iovs !== null ||
+      !(blocks > 0 && blocks <= this.blocksAsTheyAre)
+    )
       return this.submitOther(io);
     if (io.region < 0 && (!this.in_place || type !== IoType.READ || io.ownBuffer >= 0))
       return this.submitOther(io);

@@ -6,12 +6,16 @@ import { splitBoundary } from './limits.ts';
 
 /** A limit where there is none: more than any I/O has. */
 const NONE = Number.MAX_SAFE_INTEGER;
+/** What V8 keeps in a field without a box. */
+const SMALL_INTEGER_MAX = 2 ** 31 - 1;
 const limit = (value: number): number => (value > 0 ? value : NONE);
 
 /** Which I/O a device takes as it is, and how much of a larger one it takes at once: its limits made ready for use. */
 export class SplitRule {
   /** False: everything is taken as it is, as far as limits go. */
   readonly limited: boolean;
+  /** Blocks of data in one piece of memory up to which reads and writes are taken as they are, wherever they begin. */
+  readonly asTheyAre: number;
   readonly block_size: number;
   /** Pieces of memory, and bytes of one. */
   readonly segments: number;
@@ -40,11 +44,10 @@ export class SplitRule {
     this.unmapBlocks = limit(d.max_unmap * Math.max(1, d.max_unmap_segments));
     this.zeroesBlocks = limit(d.max_write_zeroes);
     this.copyBlocks = limit(d.max_copy);
+    const anywhere = this.writeBoundary + this.readBoundary === 0 && this.write_unit <= 1;
     const smallest = Math.min(this.plainBlocks, this.segments, this.unmapBlocks, this.zeroesBlocks);
-    this.limited =
-      Math.min(smallest, this.copyBlocks) < Math.floor(NONE / d.block_size) ||
-      this.writeBoundary + this.readBoundary > 0 ||
-      this.write_unit > 1;
+    this.limited = Math.min(smallest, this.copyBlocks) < Math.floor(NONE / d.block_size) || !anywhere;
+    this.asTheyAre = anywhere ? Math.min(this.plainBlocks, SMALL_INTEGER_MAX) : 0;
   }
 
   /** Blocks that an I/O's data are a multiple of: what cannot be split further. */

@@ -157,7 +157,8 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
       if (io.type > IoType.WRITE && this.commands.goesOn(request, io)) this.sender.begin(request);
       else {
         if (this.counts) this.count(index);
-        this.end(index, IoStatus.SUCCESS);
+        // The queue pair tells of ends from its poll, never from a submit: what is submitted next leaves with the same iteration.
+        this.finished(index).completeNow(IoStatus.SUCCESS);
       }
       return;
     }
@@ -180,9 +181,13 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
   }
 
   private end(index: number, status: number): void {
+    this.finished(index).complete(status);
+  }
+
+  private finished(index: number): BdevIo {
     const io = this.release(index);
     if (this.order !== null && io.type === IoType.WRITE) this.order.ended(io);
-    io.complete(status);
+    return io;
   }
 
   /**
