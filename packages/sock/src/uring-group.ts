@@ -155,6 +155,13 @@ export class UringSockGroup implements SockGroup {
     return this.native.socketAcknowledged(fd);
   }
 
+  /** Sends one piece. */
+  sendPiece(sock: UringSock, address: number, length: number): void {
+    const at = this.ring.prepare(UringOp.SEND, sock.fd, address, length, sock.handler, TAG_SEND);
+    this.ring.words[at + 7] = MSG_WAITALL | MSG_NOSIGNAL;
+  }
+
+  /** Sends the pieces that a message header names. */
   sendMessage(sock: UringSock, header: number): void {
     const at = this.ring.prepare(UringOp.SENDMSG, sock.fd, header, 1, sock.handler, TAG_SEND);
     this.ring.words[at + 7] = MSG_WAITALL | MSG_NOSIGNAL;

@@ -276,13 +276,18 @@ export class UringSock implements Sock {
     const at = (this.list * LIST_BYTES) / 4;
     const tx = this.tx;
     const iov = base + HEADER_BYTES;
-    tx.fill(0, at, at + HEADER_BYTES / 4);
-    tx[at + 4] = iov; // msg_iov
-    tx[at + 5] = iov / 0x1_0000_0000;
-    tx[at + 6] = this.pieces; // msg_iovlen
+    const first = at + HEADER_BYTES / 4;
+    if (this.pieces === 1)
+      this.group.sendPiece(this, tx[first]! + tx[first + 1]! * 0x1_0000_0000, tx[first + 2]!);
+    else {
+      tx.fill(0, at, first);
+      tx[at + 4] = iov; // msg_iov
+      tx[at + 5] = iov / 0x1_0000_0000;
+      tx[at + 6] = this.pieces; // msg_iovlen
+      this.group.sendMessage(this, base);
+    }
     this.sending = true;
     this.underway = this.gathered;
-    this.group.sendMessage(this, base);
     this.list ^= 1;
     this.pieces = 0;
     this.gathered = 0;

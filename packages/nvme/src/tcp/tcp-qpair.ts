@@ -44,8 +44,8 @@ const DIGEST_WRONG = status(statusType.generic, genericStatus.transientTransport
 /** R2Ts of one command at once. */
 const MAXR2T = 1;
 
-/** Less than this is never received at once, bytes. */
-const RECEIVE_BYTES_MIN = 256;
+/** Less than this is never received at once, bytes: answers in halves take two receives. */
+const RECEIVE_BYTES_MIN = 8192;
 
 /** Where a queue pair connects to, and what it asks for there. */
 export interface TcpAddress {
