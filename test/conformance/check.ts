@@ -31,6 +31,11 @@ export interface Check {
   readonly seconds?: number | undefined;
   /** It mostly waits: it runs beside the others. */
   readonly waits?: boolean | undefined;
+  /**
+   * What it sees depends on nothing but its own connections, not on what the blocks hold either: it may run at once with
+   * others of its area that say so too, so that a target which answers none of them is waited for once.
+   */
+  readonly apart?: boolean | undefined;
   /** Whatever it throws has been seen as well, and was not expected. */
   run(bench: Bench): Promise<Outcome>;
 }
@@ -71,6 +76,7 @@ export interface Row {
   readonly unless?: Unless | undefined;
   readonly seconds?: number;
   readonly waits?: boolean;
+  readonly apart?: boolean;
 }
 
 /** A check that a command is answered with one of these codes. */

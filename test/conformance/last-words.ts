@@ -69,7 +69,7 @@ export function judge({ request, closed }: LastWords, wanted: readonly Fatal[]):
   return holds(ok, wordsOfFatal(found));
 }
 
-/** A check that bytes end a connection with one of these errors. `open`: what they are sent on. */
+/** A check that bytes end a connection with one of these errors. `open`: what they are sent on, opened for this check alone. */
 export function fatal<T extends PduStream | RawQueue>(
   row: Row,
   wanted: readonly Fatal[],
@@ -77,7 +77,7 @@ export function fatal<T extends PduStream | RawQueue>(
   bytes: (on: T) => Uint8Array | readonly Uint8Array[],
 ): Check {
   const expected = wanted.map(wordsOfFatal).join(' or ');
-  return check(row, expected, async (bench) => {
+  return check({ ...row, apart: true }, expected, async (bench) => {
     const on = await open(bench);
     const parts = bytes(on);
     const list = parts instanceof Uint8Array ? [parts] : parts;

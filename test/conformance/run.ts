@@ -8,6 +8,9 @@ import type { Finding, Report, Verdict } from './report.ts';
 /** What a check has, unless it says otherwise. */
 export const CHECK_SECONDS = 10;
 
+/** How long a check that is not answered holds up the next of those that may run at once: connections never come in a burst. */
+const PACE_MS = 250;
+
 /** What the host beside the checks has for a look. */
 const LOOK_SECONDS = 5;
 
@@ -34,7 +37,7 @@ function within(check: Check, on: Bench): Promise<Outcome> {
 export class Run {
   readonly bench: Bench;
   readonly findings: Finding[] = [];
-  /** Checks that mostly wait, begun before the others. */
+  /** Checks that were begun before it was their turn. */
   private readonly begun = new Map<Check, Promise<Outcome>>();
   /** Why no more checks are run; empty: they are. */
   private lost = '';
@@ -46,12 +49,28 @@ export class Run {
 
   private constructor(bench: Bench) {
     this.bench = bench;
-    for (const check of areas.flatMap(({ checks }) => checks)) {
-      if (check.waits !== true || (check.unless?.(bench.facts) ?? '') !== '') continue;
-      const aside = bench.aside();
-      const done = within(check, aside).finally(() => aside.close());
-      this.begun.set(check, done);
+    for (const check of areas.flatMap(({ checks }) => checks)) if (check.waits === true) this.begin(check);
+  }
+
+  /** Begins a check whose turn comes later, with connections of its own. Null: it does not apply. */
+  private begin(check: Check): Promise<Outcome> | null {
+    if ((check.unless?.(this.bench.facts) ?? '') !== '') return null;
+    const aside = this.bench.aside();
+    const done = within(check, aside).finally(() => aside.close());
+    this.begun.set(check, done);
+    return done;
+  }
+
+  /** Runs those of an area that may run at once, before it is their turn. */
+  async runApart(checks: readonly Check[]): Promise<void> {
+    const all: Promise<Outcome>[] = [];
+    for (const check of checks) {
+      const done = check.apart === true ? this.begin(check) : null;
+      if (done === null) continue;
+      all.push(done);
+      await inTime<Outcome | null>(PACE_MS / 1000, done, null);
     }
+    await Promise.all(all);
   }
 
   /** Holds the target to one check, and looks whether another host has noticed. */
@@ -96,11 +115,14 @@ export class Run {
   }
 }
 
-/** All checks, one after the other. */
+/** All checks, one after the other, but for those that may run at once. */
 export async function runAll(address: Address, seed: number): Promise<Report> {
   const run = await Run.start(address, seed);
   try {
-    for (const { name, checks } of areas) for (const check of checks) await run.hold(name, check);
+    for (const { name, checks } of areas) {
+      await run.runApart(checks);
+      for (const check of checks) await run.hold(name, check);
+    }
     return run.report;
   } finally {
     run.close();

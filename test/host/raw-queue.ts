@@ -104,6 +104,9 @@ export interface ConnectAttempt {
   readonly data?: Uint8Array;
 }
 
+/** How long a target may take over ICResp: one that many hosts come to at once may let them wait. */
+const IC_RESP_MS = 10_000;
+
 const empty = Buffer.alloc(0);
 
 function encodeStruct(fields: ConnectData): Uint8Array {
@@ -144,7 +147,7 @@ export class RawQueue {
       maxr2t: options.maxr2t ?? 1,
     });
     stream.send(bytes);
-    const answer = await stream.next();
+    const answer = await stream.next(IC_RESP_MS);
     if (answer?.type !== pduType.icResp) throw new Error(`no ICResp, but ${answer?.type ?? 'the end'}`);
     return new RawQueue(stream, options, decodeIcResp(answer.view, 0));
   }

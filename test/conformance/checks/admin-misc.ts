@@ -127,7 +127,7 @@ async function waiting(
   const { nsid, block_size } = bench.facts.ns;
   const { host, queue } = await bench.pair();
   const cid = queue.newCid();
-  const data = pattern(8192, 3);
+  const data = pattern(bench.r2t_bytes, 3);
   const done = queue.expect(cid);
   done.catch(() => {});
   const asked = new Promise<number>((resolve) => {

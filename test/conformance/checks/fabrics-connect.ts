@@ -372,7 +372,7 @@ const beforeConnect = [
 ];
 
 const sgl = answers(
-  row('sgl-transport', 'Connect whose data are not in its capsule', { severity: 'may' }),
+  row('sgl-transport', 'Connect whose data are not in its capsule', { severity: 'may', apart: true }),
   [0, generic.sglDescriptorTypeInvalid, generic.invalidField, generic.dataSglLengthInvalid],
   async (bench) => {
     const queue = await bench.queue();

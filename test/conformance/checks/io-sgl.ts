@@ -34,7 +34,13 @@ const names: Record<number, string> = {
 const types = (['read', 'write'] as const).flatMap((name) =>
   Object.entries(names).map(([identifier, what]) =>
     answers(
-      row(`${name}-${Number(identifier).toString(16)}`, `${name === 'read' ? 'Read' : 'Write'} with ${what}`),
+      row(
+        `${name}-${Number(identifier).toString(16)}`,
+        `${name === 'read' ? 'Read' : 'Write'} with ${what}`,
+        {
+          apart: true,
+        },
+      ),
       [
         generic.sglDescriptorTypeInvalid,
         generic.invalidField,
@@ -100,7 +106,7 @@ const capsules = [
   ),
   answers(
     row('capsule-missing', 'Write whose descriptor says that data are in the capsule, which has none', {
-      unless: needsCapsule,
+      ...{ unless: needsCapsule, apart: true },
     }),
     [generic.dataSglLengthInvalid, generic.sglOffsetInvalid, generic.invalidField],
     async (bench) => {
@@ -112,7 +118,7 @@ const capsules = [
     row(
       'capsule-half',
       'Write with half a block in the capsule, of which the descriptor says that it is one',
-      { unless: needsCapsule },
+      { unless: needsCapsule, apart: true },
     ),
     [generic.dataSglLengthInvalid, generic.sglOffsetInvalid, generic.invalidField],
     async (bench) => {
@@ -176,7 +182,7 @@ const lengths = [
     },
   ),
   answers(
-    row('write-short', 'Write of two blocks with an SGL of one'),
+    row('write-short', 'Write of two blocks with an SGL of one', { apart: true }),
     [generic.dataSglLengthInvalid, generic.invalidField],
     async (bench) => {
       const { queue } = await bench.pair();

@@ -61,7 +61,7 @@ function broken(
   bytes: (asked: Asked) => Uint8Array | Uint8Array[],
 ): Check {
   const words = wanted.map(({ fes: code, fei }) => `FES ${code}${fei === undefined ? '' : `, FEI ${fei}`}`);
-  return check(row, `C2HTermReq with ${words.join(' or ')}`, async (bench) => {
+  return check({ ...row, apart: true }, `C2HTermReq with ${words.join(' or ')}`, async (bench) => {
     const begun = await asked(bench);
     begun.queue.lenient = true;
     const parts = bytes(begun);
