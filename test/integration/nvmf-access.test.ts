@@ -1,8 +1,10 @@
 // Who may connect: TLS with pre-shared keys, DH-HMAC-CHAP over sockets, and what of keys can be seen from outside.
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import {
   formatDhchapSecret,
@@ -12,7 +14,7 @@ import {
   retainedPsk,
   tlsPsk,
 } from '@spdk-ts/nvme-auth';
-import { decodeDiscoveryLog, tcpSecurity, treq } from '@spdk-ts/nvme-spec';
+import { decodeDiscoveryLog, encodeIcReq, tcpSecurity, treq, viewOf } from '@spdk-ts/nvme-spec';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   authenticate,
@@ -97,6 +99,29 @@ test.each([0, 1] as const)(
     const both = [await host({ port: secure, tls: keyOf(version) }, 4), await host({ port: plain })];
     await Promise.all(both.map((one, i) => exchange(one, i * 8192)));
     for (const one of both) one.close();
+  },
+);
+
+test.skipIf(process.env['SPDK_TS_NATIVE'] === '0')(
+  'no session ticket comes, on which Linux hosts would end the connection (the portable path cannot turn them off)',
+  async () => {
+    const { identity, key } = keyOf(1);
+    const socket = connectTls({
+      ...{ port: secure, host: '127.0.0.1', minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' },
+      pskCallback: () => ({ identity, psk: key }),
+      checkServerIdentity: () => undefined,
+    });
+    let tickets = 0;
+    socket.on('session', () => tickets++);
+    await once(socket, 'secureConnect');
+    const icReq = new Uint8Array(128);
+    encodeIcReq(viewOf(icReq), 0, { pfv: 0, hpda: 0, dgst: 0, maxr2t: 1 });
+    socket.write(icReq);
+    // Tickets follow the handshake at once: before the first answer.
+    await once(socket, 'data');
+    socket.destroy();
+    expect(tickets).toBe(0);
+    expect(target.output).not.toContain('session tickets');
   },
 );
 

@@ -20,7 +20,6 @@ const host = 'nqn.2014-08.org.nvmexpress:uuid:7e1b7a46-2b6f-4c2d-9c56-0d0a9d5d7c
 const psk = formatInterchangePsk({ hash: 1, key: new Uint8Array(32).fill(0x5a) });
 const secret = formatDhchapSecret({ hash: 1, key: new Uint8Array(32).fill(0x3c) });
 const guestTool = fileURLToPath(new URL('guest', import.meta.url));
-const opensslConfig = fileURLToPath(new URL('../../apps/spdk-ts/bin/tls.cnf', import.meta.url));
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const keyOf = (version: 0 | 1) => tlsPsk(version, retainedPsk(parseInterchangePsk(psk), host), host, nqn);
@@ -66,7 +65,7 @@ guestSuite('TLS', {
   ],
   start: async (world) => {
     const { stdout } = await promisify(execFile)(guestTool, ['tls']);
-    world.target = await Target.start({ env: { OPENSSL_CONF: opensslConfig } });
+    world.target = await Target.start();
     world.port = await freePort();
     const { target } = world;
     for (const [name, text] of Object.entries({ psk, secret })) {

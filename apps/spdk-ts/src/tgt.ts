@@ -11,6 +11,7 @@ import {
 } from '@spdk-ts/app';
 import { Command } from 'commander';
 import { setUpDemo } from './demo.ts';
+import { configureOpenssl } from './openssl-config.ts';
 
 const defaults: AppOptionDefaults = { rpcSocket: DEFAULT_RPC_SOCKET };
 
@@ -45,6 +46,7 @@ Examples:
 async function run(values: Record<string, unknown>): Promise<number> {
   const signals = new Signals();
   const options = readAppOptions('spdk-ts tgt', values, defaults);
+  configureOpenssl();
   const vhost = vhostPlugin((values['socketDir'] as string | undefined) ?? '');
   const app = await Application.start(options, [await bdevPlugin(options), nvmfPlugin, vhost]);
   try {

@@ -131,6 +131,7 @@ NAPI_MODULE_INIT() {
   define_watch(env, exports);
   define_net(env, exports);
   define_tcp_info(env, exports);
+  define_openssl(env, exports);
   define_unix(env, exports);
   define_probe(env, exports);
   define_crc32c(env, exports);

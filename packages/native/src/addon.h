@@ -54,6 +54,7 @@ void define_watch(napi_env env, napi_value exports);
 void define_net(napi_env env, napi_value exports);
 void define_probe(napi_env env, napi_value exports);
 void define_tcp_info(napi_env env, napi_value exports);
+void define_openssl(napi_env env, napi_value exports);
 void define_unix(napi_env env, napi_value exports);
 void define_crc32c(napi_env env, napi_value exports);
 void define_guard_crc(napi_env env, napi_value exports);

@@ -184,6 +184,13 @@ export interface Native {
   socketPeer(fd: number): { address: string; port: number };
   socketName(fd: number): { address: string; port: number };
 
+  /**
+   * Reads a configuration for OpenSSL, as OPENSSL_CONF names one at a process' start: its section `nodejs_conf` holds for every
+   * TLS context of the process that is made from then on. Call it before there is any. Throws if it cannot be read, or OpenSSL not be
+   * reached.
+   */
+  loadOpensslConfig(path: string): void;
+
   /** Two connected UNIX stream sockets, which do not block. */
   socketPair(): [number, number];
   /** A listening UNIX stream socket. The path must not exist yet. */

@@ -265,6 +265,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     socketAcknowledged: [fd],
     socketPeer: [fd],
     socketName: [fd],
+    loadOpensslConfig: [text(4096, 'file')],
     socketPair: [],
     unixListen: [path, backlog],
     unixConnect: [path],

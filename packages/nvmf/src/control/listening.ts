@@ -6,7 +6,7 @@ import { addressText } from './address-control.ts';
 
 const log = new Logger('nvmf');
 
-/** Whether OpenSSL was given a configuration when the process started. */
+/** Whether OpenSSL was given a configuration: by who started the process, or by `spdk-ts tgt` itself. */
 function hasOpensslConfig(): boolean {
   const { OPENSSL_CONF, NODE_OPTIONS = '' } = process.env;
   return (
@@ -44,8 +44,8 @@ export class ListeningAddresses {
     if (this.toldOfTickets || hasOpensslConfig()) return;
     this.toldOfTickets = true;
     log.notice(
-      'TLS: Linux hosts end connections that session tickets arrive on, and only an OpenSSL configuration turns those off: ' +
-        'start the target with OPENSSL_CONF=…/spdk-ts/bin/tls.cnf (docs/nvmf.md)',
+      'TLS: Linux hosts end connections that session tickets arrive on, and only an OpenSSL configuration turns those off. ' +
+        'spdk-ts tgt has one where there is the native addon; else start with OPENSSL_CONF=…/spdk-ts/bin/tls.cnf (docs/nvmf.md)',
     );
   }
 
