@@ -1,3 +1,4 @@
+export { CutRelay } from './cut-relay.ts';
 export { type AuthExchange, authenticate, type DhchapOptions, type DhchapResult } from './dhchap.ts';
 export { Load, type LoadOptions } from './load.ts';
 export { type Pdu, PduStream, type TlsKey } from './pdu-stream.ts';
