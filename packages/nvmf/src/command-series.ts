@@ -46,7 +46,7 @@ export abstract class CommandSeries implements BdevIoOwner, CommandWork {
 
   /** It waits no longer: the command ends. */
   protected stopWaiting(): void {
-    this.commands.leaveWait(this.request);
+    this.commands.waiting.remove(this.request);
   }
 
   /** An I/O has ended well: what that means for the command, as a status. */

@@ -6,7 +6,7 @@ import { Counter } from './counters.ts';
 import { datasetManagement } from './dataset-management.ts';
 import { FlushAll } from './flush-all.ts';
 import { FusedCommands } from './fused.ts';
-import { Gate, refusalOf } from './gates.ts';
+import { stopsAtAnyGate, stopsAtGate } from './gated-commands.ts';
 import { blocksOf, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
 import { IoSlots } from './io-slots.ts';
 import { KvCommands } from './kv-commands.ts';
@@ -19,6 +19,7 @@ import { executeReservation, hasReservations, isReservation } from './reservatio
 import { isMediaError, Status, statusOfErrno, statusOfIo } from './status.ts';
 import type { NamespaceView, SubsystemView } from './subsystem-view.ts';
 import { verify } from './verify.ts';
+import { WaitingCommands } from './waiting-commands.ts';
 import { ZnsCommands } from './zns-commands.ts';
 
 /**
@@ -30,17 +31,15 @@ export class IoCommands implements BdevIoOwner {
   readonly group: NvmfPollGroup;
   /** Requests that a bdev I/O serves; the I/O's ownerIndex is the slot. */
   readonly slots = new IoSlots();
-  /** Requests that found no I/O object, in order. */
-  private readonly waiting: NvmfRequest[] = [];
-  private asked = false;
-  /** Requests that wait for memory to put data in. */
-  private readonly unplaced = new Set<NvmfRequest>();
+  /** Requests that found no I/O object, or no memory to put data in. */
+  readonly waiting: WaitingCommands;
   readonly fused: FusedCommands;
   private readonly zns: ZnsCommands;
   private readonly kv: KvCommands;
 
   constructor(group: NvmfPollGroup) {
     this.group = group;
+    this.waiting = new WaitingCommands(this);
     this.fused = new FusedCommands(this);
     this.zns = new ZnsCommands(this);
     this.kv = new KvCommands(this);
@@ -48,7 +47,7 @@ export class IoCommands implements BdevIoOwner {
 
   /** Commands that wait for an I/O object. */
   get pending(): number {
-    return this.waiting.length;
+    return this.waiting.count;
   }
 
   /** A command of an I/O queue of an enabled controller. */
@@ -63,10 +62,10 @@ export class IoCommands implements BdevIoOwner {
   }
 
   /** A command that is counted: for the first time, or again after it has waited. */
-  private start(request: NvmfRequest, controller: NvmfController): void {
+  start(request: NvmfRequest, controller: NvmfController): void {
     const ns = controller.subsystem.find(request.nsid);
     if (ns === null) this.withoutNamespace(request, controller);
-    else if (controller.gates[request.nsid]! !== 0 && this.gated(request, controller)) return;
+    else if (controller.gates[request.nsid]! !== 0 && stopsAtGate(this, request, controller)) return;
     else if (((request.cdw(0) & FUSE) | ns.kind) !== 0 || (request.cdw(0) & PSDT) === PSDT)
       this.executeOther(request, ns, controller);
     else this.executeNvm(request, ns, controller);
@@ -77,7 +76,7 @@ export class IoCommands implements BdevIoOwner {
     if (!flush) this.end(request, Status.INVALID_NAMESPACE);
     else if ((request.cdw(0) & FUSE) !== 0 || (request.cdw(0) & PSDT) === PSDT)
       this.end(request, Status.INVALID_FIELD);
-    else if (!this.gatedAnywhere(request, controller)) new FlushAll(this, request, controller).begin();
+    else if (!stopsAtAnyGate(this, request, controller)) new FlushAll(this, request, controller).begin();
   }
 
   /** A command that is part of two, or at a namespace that is not plain blocks. */
@@ -139,31 +138,8 @@ export class IoCommands implements BdevIoOwner {
     this.end(request, Status.INVALID_OPCODE);
   }
 
-  /** At a namespace that is not simply open to this host: true if the command goes no further, for now or at all. */
-  private gated(request: NvmfRequest, controller: NvmfController): boolean {
-    const gate = controller.gates[request.nsid]!;
-    if ((gate & Gate.PAUSED) !== 0 && (gate & Gate.HIDDEN) === 0) {
-      this.waitForChange(request, controller);
-      return true;
-    }
-    const status = refusalOf(gate, request.opcode);
-    if (status !== Status.SUCCESS) this.end(request, status);
-    return status !== Status.SUCCESS;
-  }
-
-  /** The same for a command at all namespaces: it waits for each that is being changed, and one that refuses it is enough. */
-  private gatedAnywhere(request: NvmfRequest, controller: NvmfController): boolean {
-    const gates = controller.nsids.map((nsid) => controller.gates[nsid]!);
-    if (gates.some((gate) => (gate & Gate.PAUSED) !== 0)) {
-      this.waitForChange(request, controller);
-      return true;
-    }
-    const status = gates.map((gate) => refusalOf(gate, request.opcode)).find((one) => one !== 0) ?? 0;
-    if (status !== Status.SUCCESS) this.end(request, status);
-    return status !== Status.SUCCESS;
-  }
-
-  private waitForChange(request: NvmfRequest, { subsystem }: NvmfController): void {
+  /** For commands: one that is counted waits until a change of a namespace is over. */
+  waitForChange(request: NvmfRequest, { subsystem }: NvmfController): void {
     subsystem.queued.push(request);
     this.uncount(subsystem);
   }
@@ -246,18 +222,18 @@ export class IoCommands implements BdevIoOwner {
     io.ownerIndex = this.slots.take(request);
     request.io = io;
     const result = io.channel!.submit(io);
-    if (result !== 0) this.refused(request, io, result);
+    if (result === 0) return;
+    this.slots.give(io.ownerIndex);
+    this.refused(request, io, result);
   }
 
-  private refused(request: NvmfRequest, io: BdevIo, errno: number): void {
-    this.slots.give(io.ownerIndex);
-    request.io = null;
+  /** For commands: the bdev has not taken their only I/O. */
+  refused(request: NvmfRequest, io: BdevIo, errno: number): void {
     const channel = io.channel!;
+    request.io = null;
     io.free();
-    if (errno === Errno.ENOMEM) {
-      this.waiting.push(request);
-      this.ask(channel);
-    } else this.end(request, statusOfErrno(errno));
+    if (errno === Errno.ENOMEM) this.wait(request, channel);
+    else this.end(request, statusOfErrno(errno));
   }
 
   bdevIoDone(io: BdevIo): void {
@@ -328,32 +304,9 @@ export class IoCommands implements BdevIoOwner {
     if (subsystem.paused) subsystem.drained();
   }
 
-  /** The request waits until there is an I/O object, and then goes on, or is started anew. */
+  /** For commands: the request waits until there is an I/O object, and then goes on, or is started anew. */
   wait(request: NvmfRequest, channel: BdevChannel): void {
-    this.waiting.push(request);
-    this.ask(channel);
-  }
-
-  /** ... and waits no longer. */
-  leaveWait(request: NvmfRequest): void {
-    const at = this.waiting.indexOf(request);
-    if (at >= 0) this.waiting.splice(at, 1);
-  }
-
-  private ask(channel: BdevChannel): void {
-    if (this.asked) return;
-    this.asked = true;
-    channel.queueWait(this);
-  }
-
-  bdevIoAvailable(): void {
-    this.asked = false;
-    const count = this.waiting.length;
-    for (let i = 0; i < count && !this.asked; i++) {
-      const request = this.waiting.shift()!;
-      if (request.work !== null) request.work.resume();
-      else this.start(request, request.qpair.controller!);
-    }
+    this.waiting.add(request, channel);
   }
 
   /**
@@ -361,16 +314,8 @@ export class IoCommands implements BdevIoOwner {
    * anew when there is.
    */
   hasPlace(request: NvmfRequest): boolean {
-    if (request.length === 0 || request.region >= 0 || request.iovs !== null) return true;
-    if (this.group.allocate(request, request.length, this.placed)) return true;
-    this.unplaced.add(request);
-    return false;
+    return this.waiting.hasPlace(request);
   }
-
-  private readonly placed = (request: NvmfRequest): void => {
-    this.unplaced.delete(request);
-    this.start(request, request.qpair.controller!);
-  };
 
   /** The subsystem's pause is over: what has waited executes, in order. */
   resume(subsystem: SubsystemView): void {
@@ -387,16 +332,6 @@ export class IoCommands implements BdevIoOwner {
       this.group.complete(request, Status.ABORTED);
       return true;
     }
-    if (this.unplaced.delete(request)) {
-      this.group.memory.release(request);
-      request.region = -1;
-      this.end(request, Status.ABORTED);
-      return true;
-    }
-    if (!this.waiting.includes(request)) return false;
-    if (request.work !== null) return request.work.stop();
-    this.leaveWait(request);
-    this.end(request, Status.ABORTED);
-    return true;
+    return this.waiting.abort(request);
   }
 }

@@ -1,12 +1,11 @@
-import { type BdevIo, type BdevIoOwner, IoStatus, IoType } from '@spdk-ts/bdev';
+import { type BdevIo, IoType } from '@spdk-ts/bdev';
 import { kvOpcode, kvStoreOption, nvmOpcode } from '@spdk-ts/nvme-spec';
 import type { NvmfController } from './controller.ts';
 import { Counter } from './counters.ts';
-import type { IoCommands } from './io-commands.ts';
-import { IoSlots } from './io-slots.ts';
 import { clearFrom } from './memory-queue.ts';
 import type { NvmfRequest } from './request.ts';
-import { Status, statusOfErrno } from './status.ts';
+import { SingleIoCommands } from './single-io-commands.ts';
+import { Status } from './status.ts';
 import type { NamespaceView } from './subsystem-view.ts';
 
 const OPTIONS = 0xff00;
@@ -19,14 +18,7 @@ function keyWord(word: number, left: number): number {
 }
 
 /** The Key Value Command Set (1.0, 3.2), over bdevs with keys. What is wrong with a key or value the bdev layer says. */
-export class KvCommands implements BdevIoOwner {
-  private readonly commands: IoCommands;
-  private readonly slots = new IoSlots();
-
-  constructor(commands: IoCommands) {
-    this.commands = commands;
-  }
-
+export class KvCommands extends SingleIoCommands {
   execute(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
     switch (request.opcode) {
       case kvOpcode.store:
@@ -91,23 +83,10 @@ export class KvCommands implements BdevIoOwner {
     io.key1 = keyWord(request.cdw(3), length - 4);
     io.key2 = keyWord(request.cdw(14), length - 8);
     io.key3 = keyWord(request.cdw(15), length - 12);
-    io.owner = this;
-    io.ownerIndex = this.slots.take(request);
-    request.io = io;
-    const result = ns.channel.submit(io);
-    if (result === 0) return;
-    this.slots.give(io.ownerIndex);
-    request.io = null;
-    io.free();
-    this.commands.end(request, statusOfErrno(result));
+    this.submit(request, io);
   }
 
-  bdevIoDone(io: BdevIo): void {
-    const request = this.slots.give(io.ownerIndex);
-    if (io.status !== IoStatus.SUCCESS) {
-      this.commands.failed(request, io);
-      return;
-    }
+  protected override succeeded(request: NvmfRequest, io: BdevIo): void {
     const { counters } = request.qpair.controller!.subsystem;
     if (io.type === IoType.KV_STORE) {
       counters.add(Counter.WRITE_COMMANDS, 1);
@@ -119,8 +98,5 @@ export class KvCommands implements BdevIoOwner {
       counters.add(Counter.READ_COMMANDS, 1);
       counters.add(Counter.BYTES_READ, bytes);
     }
-    request.io = null;
-    io.free();
-    this.commands.end(request, Status.SUCCESS);
   }
 }

@@ -1,13 +1,12 @@
-import { type BdevIo, type BdevIoOwner, IoStatus, IoType } from '@spdk-ts/bdev';
+import { type BdevIo, IoType } from '@spdk-ts/bdev';
 import { ZONE_SEND_ALL, ZONE_SEND_OPTION, znsOpcode, zoneSendAction } from '@spdk-ts/nvme-spec';
 import { ZoneAction } from '@spdk-ts/zones';
 import type { NvmfController } from './controller.ts';
 import { Counter } from './counters.ts';
-import type { IoCommands } from './io-commands.ts';
 import { blocksOf, DTYPE, FUA, slbaOf } from './io-fields.ts';
-import { IoSlots } from './io-slots.ts';
 import type { NvmfRequest } from './request.ts';
-import { Status, statusOfErrno } from './status.ts';
+import { SingleIoCommands } from './single-io-commands.ts';
+import { Status } from './status.ts';
 import type { NamespaceView } from './subsystem-view.ts';
 import { zoneReceive } from './zone-receive.ts';
 
@@ -26,15 +25,7 @@ const actions: ReadonlyMap<number, number> = new Map([
  * What the Zoned Namespace Command Set (1.1, 3.4) adds to that of blocks; the zones themselves, with their states and
  * limits, are the bdev's. Zones have no descriptor extensions and no random write areas.
  */
-export class ZnsCommands implements BdevIoOwner {
-  private readonly commands: IoCommands;
-  /** Appends that are with the bdev. */
-  private readonly slots = new IoSlots();
-
-  constructor(commands: IoCommands) {
-    this.commands = commands;
-  }
-
+export class ZnsCommands extends SingleIoCommands {
   execute(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
     switch (request.opcode) {
       case znsOpcode.zoneAppend:
@@ -83,32 +74,13 @@ export class ZnsCommands implements BdevIoOwner {
     }
   }
 
-  private submit(request: NvmfRequest, io: BdevIo): void {
-    io.owner = this;
-    io.ownerIndex = this.slots.take(request);
-    request.io = io;
-    const result = io.channel!.submit(io);
-    if (result === 0) return;
-    this.slots.give(io.ownerIndex);
-    request.io = null;
-    io.free();
-    this.commands.end(request, statusOfErrno(result));
-  }
-
-  bdevIoDone(io: BdevIo): void {
-    const request = this.slots.give(io.ownerIndex);
-    if (io.status !== IoStatus.SUCCESS) {
-      this.commands.failed(request, io);
-      return;
-    }
+  /** An append's. */
+  protected override succeeded(request: NvmfRequest, io: BdevIo): void {
     const { counters } = request.qpair.controller!.subsystem;
     counters.add(Counter.WRITE_COMMANDS, 1);
     counters.add(Counter.BYTES_WRITTEN, request.length);
     request.dw0 = io.append_location >>> 0;
     request.dw1 = Math.floor(io.append_location / TWO_32);
-    request.io = null;
-    io.free();
-    this.commands.end(request, Status.SUCCESS);
   }
 
   /** Zone Management Send. */
