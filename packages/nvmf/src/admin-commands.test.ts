@@ -292,7 +292,7 @@ test('a discovery controller tells what there is, and when it changes', async ()
   expect(log.subarray(1024 + 256, 1024 + 256 + SUBSYSTEM.length).toString()).toBe(SUBSYSTEM);
   expect(log.subarray(1024 + 512, 1024 + 768).toString()).toBe('127.0.0.1'.padEnd(256));
   const cid = admin.send({ opcode: 0x0c });
-  target.addReferral({ trtype: 'tcp', traddr: '192.0.2.1', trsvcid: '8009', adrfam: 'ipv4' });
+  target.referrals.add({ trtype: 'tcp', traddr: '192.0.2.1', trsvcid: '8009', adrfam: 'ipv4' });
   expect((await harness.completion(admin, cid)).dw0).toBe(0x70_f002);
   const after = Buffer.from(await page());
   expect(after.readUInt32LE(0)).toBe(before.getUint32(0, true) + 1);

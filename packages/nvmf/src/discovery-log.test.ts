@@ -48,8 +48,8 @@ test('every change steps the generation counter and is told once until the page 
     () => target.allowAnyHost(SUBSYSTEM, false),
     () => target.allowAnyHost(SUBSYSTEM, true),
     () => target.removeListener(SUBSYSTEM, { ...OTHER }),
-    async () => target.addReferral(referral),
-    async () => target.removeReferral(referral),
+    async () => target.referrals.add(referral),
+    async () => target.referrals.remove(referral),
     () => target.deleteSubsystem(SUBSYSTEM),
   ];
   let generation = (await read(admin)).page.readUInt32LE(0);
@@ -58,7 +58,7 @@ test('every change steps the generation counter and is told once until the page 
     await harness.done(change());
     expect((await harness.completion(admin, cid)).dw0, `change ${i}`).toBe(EVENT);
     cid = admin.send({ opcode: 0x0c });
-    target.addReferral({ ...referral, trsvcid: String(i + 1) });
+    target.referrals.add({ ...referral, trsvcid: String(i + 1) });
     await read(admin, { rae: true });
     await harness.turns();
     expect(admin.take(cid), 'masked until it is read').toBeUndefined();
@@ -81,7 +81,7 @@ test('what hosts see depends on who they are, and with filters on where they ask
   await harness.done(target.configure({ discovery_filters: ['address'] }));
   expect(records((await read(admin)).page)).toHaveLength(3);
   await harness.done(target.configure({}));
-  target.addReferral({ trtype: 'tcp', traddr: '192.0.2.1', trsvcid: '8009', adrfam: 'ipv4' });
+  target.referrals.add({ trtype: 'tcp', traddr: '192.0.2.1', trsvcid: '8009', adrfam: 'ipv4' });
   const whole = records((await read(admin)).page);
   expect(whole.map(({ subtype }) => subtype)).toEqual([3, 2, 2, 1]);
   const local = records((await read(admin, { lsp: PORT_LOCAL })).page);
@@ -117,7 +117,7 @@ test('a page that is read in parts is one page, whatever happens meanwhile', asy
   expect((await read(admin, { offset: 2048 + 4 })).status, 'beyond that page').toBe(0x4002);
   expect((await harness.completion(admin, cid)).dw0).toBe(EVENT);
   const next = admin.send({ opcode: 0x0c });
-  harness.target.addReferral({ trtype: 'tcp', traddr: '192.0.2.1', trsvcid: '8009', adrfam: 'ipv4' });
+  harness.target.referrals.add({ trtype: 'tcp', traddr: '192.0.2.1', trsvcid: '8009', adrfam: 'ipv4' });
   await harness.turns();
   await read(admin, { offset: 1024, length: 1024 });
   await harness.turns();
@@ -152,11 +152,11 @@ test('there is a limit of referrals', async () => {
     ...{ trtype: 'tcp', traddr: '192.0.2.1', adrfam: 'ipv4', trsvcid: String(port) },
   });
   await harness.done(target.setLimits({ referrals: 2 }));
-  target.addReferral(referral(1));
-  target.addReferral(referral(2));
-  target.addReferral(referral(2));
-  expect(() => target.addReferral(referral(3))).toThrow(/there are 2 referrals/);
+  target.referrals.add(referral(1));
+  target.referrals.add(referral(2));
+  target.referrals.add(referral(2));
+  expect(() => target.referrals.add(referral(3))).toThrow(/there are 2 referrals/);
   await harness.done(target.setLimits({ referrals: defaultLimits.referrals }));
-  target.addReferral(referral(3));
-  expect(target.referrals).toHaveLength(3);
+  target.referrals.add(referral(3));
+  expect(target.referrals.all).toHaveLength(3);
 });

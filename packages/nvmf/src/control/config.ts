@@ -28,7 +28,7 @@ export function targetConfig(target: NvmfTarget): ConfigCall[] {
       method: 'nvmf_create_transport',
       params: transportConfig(options),
     })),
-    ...target.referrals.map(({ address, secure_channel, subnqn }) => ({
+    ...target.referrals.all.map(({ address, secure_channel, subnqn }) => ({
       method: 'nvmf_discovery_add_referral',
       params: { address, secure_channel, subnqn },
     })),

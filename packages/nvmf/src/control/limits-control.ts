@@ -61,7 +61,7 @@ export function limitsInfo(target: NvmfTarget, usage: readonly GroupUsage[]): Li
     ),
     line('controllers', 'target', limits.controllers, controllers.length, target.refused_controllers),
     line('subsystems', 'target', target.max_subsystems, subsystems.length - OWN_SUBSYSTEMS),
-    line('referrals', 'target', limits.referrals, target.referrals.length),
+    line('referrals', 'target', limits.referrals, target.referrals.all.length),
     line('buffers', 'target', sum(usage, 'buffers'), sum(usage, 'buffers_used')),
     line('hosts', 'subsystem', limits.hosts, most(subsystems.map(({ hosts }) => hosts.size))),
     line(

@@ -175,12 +175,12 @@ function registerViewRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
 function registerDiscoveryRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
   rpc.register('nvmf_discovery_add_referral', (params) => {
     checkTarget(params);
-    target.addReferral(params.address, params.subnqn, params.secure_channel);
+    target.referrals.add(params.address, params.subnqn, params.secure_channel);
   });
   rpc.register('nvmf_discovery_remove_referral', (params) => {
     checkTarget(params);
     const { traddr, trsvcid = '' } = params.address;
-    if (!target.removeReferral(params.address, params.subnqn))
+    if (!target.referrals.remove(params.address, params.subnqn))
       throw new RpcError(
         rpcCode.internalError,
         `Unable to remove a referral: there is none to ${traddr}:${trsvcid}; nvmf_discovery_get_referrals lists them`,
@@ -189,7 +189,7 @@ function registerDiscoveryRpcs(rpc: RpcRegistrar, target: NvmfTarget): void {
   });
   rpc.register('nvmf_discovery_get_referrals', (params) => {
     checkTarget(params);
-    return target.referrals.map(({ address, secure_channel, subnqn }) => ({
+    return target.referrals.all.map(({ address, secure_channel, subnqn }) => ({
       ...{ address: addressInfo(address), secure_channel, subnqn },
     }));
   });

@@ -13,10 +13,9 @@ import {
 import { DISCOVERY_NQN, nqnProblem } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { errnoError, invalidParams } from '@spdk-ts/rpc';
-import { type AnaState, withAnaState } from '../ana.ts';
+import type { AnaState } from '../ana.ts';
 import { defaultLimits, type Limits, SharedCounts } from '../limits.ts';
 import type { GroupUsage, PollGroupStats } from '../plugin.ts';
-import type { TransportAddress } from '../qpair.ts';
 import type {
   ConnectQuestion,
   DiscoveryPart,
@@ -26,18 +25,19 @@ import type {
   TargetSnapshot,
 } from '../snapshot.ts';
 import type { TransportOptions } from '../transport.ts';
-import { type ListenAddress, parseAddress, parseReferral, sameAddress } from './address-control.ts';
+import { type ListenAddress, parseAddress, sameAddress } from './address-control.ts';
 import { Admission } from './admission.ts';
 import { type ConfigCall, targetConfig } from './config.ts';
-import { type DiscoveryFilter, discoveryLog, type Referral } from './discovery.ts';
+import { type DiscoveryFilter, discoveryLog } from './discovery.ts';
 import { DiscoveryPages } from './discovery-pages.ts';
 import { HostAccess } from './host-access.ts';
 import { changedLimits } from './limits-control.ts';
-import { ListeningAddresses } from './listening.ts';
+import { type ListenerParams, Listeners } from './listeners.ts';
 import { Namespaces } from './namespaces.ts';
 import type { NamespaceParams } from './namespaces-control.ts';
+import { Referrals } from './referrals.ts';
 import { Reservations } from './reservations-control.ts';
-import type { ControllerRecord, HostOptions, ListenerRecord } from './subsystem.ts';
+import type { ControllerRecord, HostOptions } from './subsystem.ts';
 import { Subsystem } from './subsystem.ts';
 import {
   checkHostNqn,
@@ -75,13 +75,6 @@ export interface TargetConfig {
   readonly dup_host_policy?: 'allow' | 'restrict_per_listener';
 }
 
-export interface ListenerParams {
-  readonly listen_address: ListenAddress;
-  readonly secure_channel?: boolean;
-  readonly ana_state?: AnaState;
-  readonly sock_impl?: string;
-}
-
 /**
  * The NVMe-oF target on the control thread: transports, subsystems, and who may connect to what. Poll groups on
  * the reactors (plugin `nvmfReactorEntry`) hold copies of what concerns them. Refusals are RPC errors.
@@ -92,7 +85,7 @@ export class NvmfTarget {
   /** By NQN, in the order of their creation; the discovery subsystem is the first. */
   readonly subsystems = new Map<string, Subsystem>();
   readonly discovery: Subsystem;
-  referrals: Referral[] = [];
+  readonly referrals: Referrals;
   max_subsystems = DEFAULT_MAX_SUBSYSTEMS;
   crdt: readonly [number, number, number] = [0, 0, 0];
   /** What nvmf_set_config was told. */
@@ -109,7 +102,7 @@ export class NvmfTarget {
   private readonly firmware_revision: string;
   private readonly admission: Admission;
   private readonly access: HostAccess;
-  private readonly listening: ListeningAddresses;
+  private readonly listeners: Listeners;
   private readonly discoveryPages = new DiscoveryPages();
   private readonly namespaces: Namespaces;
   private readonly reservations: Reservations;
@@ -127,7 +120,10 @@ export class NvmfTarget {
     this.host = host;
     this.trtypes = trtypes;
     this.firmware_revision = version.slice(0, 8);
-    this.listening = new ListeningAddresses(host);
+    this.referrals = new Referrals(
+      () => this.limits.referrals,
+      () => this.discoveryChanged(),
+    );
     this.admission = new Admission({
       findSubsystem: (nqn) => (nqn === this.discovery.shown_nqn ? this.discovery : this.subsystems.get(nqn)),
       transport: (trtype) => this.transports.get(trtype),
@@ -145,6 +141,11 @@ export class NvmfTarget {
       controller: (id) => this.admission.controller(id),
     });
     this.namespaces = new Namespaces(host, bdevs, this.subsystems);
+    this.listeners = new Listeners({
+      ...{ host, namespaces: this.namespaces },
+      hasTransport: (trtype) => this.transports.has(trtype),
+      most: () => this.limits.listeners,
+    });
     this.reservations = new Reservations({ host, find: (id) => this.find(id) });
     this.discovery = this.makeSubsystem(DISCOVERY_NQN, 'Discovery', discoveryOptions, true);
     host.provide('nvmf', {
@@ -308,8 +309,7 @@ export class NvmfTarget {
     await this.change(subsystem, async () => {
       subsystem.ending = true;
       this.discoveryChanged();
-      for (const { address } of subsystem.listeners) await this.listening.remove(address);
-      subsystem.listeners = [];
+      await this.listeners.closeAll(subsystem);
       const all = [...subsystem.controllers.values()];
       if (!(await this.endControllers(subsystem, all, 'its subsystem is deleted', DISCONNECT_MS))) {
         subsystem.ending = false;
@@ -349,65 +349,13 @@ export class NvmfTarget {
     await this.change(subsystem, () => this.namespaces.setAnaGroup(subsystem, nsid, anagrpid));
   }
 
-  /** Gives the ANA groups of a listener, or one of them, a state. */
-  async setAnaState(nqn: string, given: ListenAddress, state: AnaState, anagrpid = 0): Promise<void> {
-    const subsystem = this.subsystem(nqn);
-    const address = parseAddress(given, 'listen_address');
-    await this.change(subsystem, async () => {
-      const { max_namespaces, ana_reporting } = subsystem.options;
-      if (!ana_reporting)
-        throw invalidParams(`nqn: subsystem ${nqn} does not report ANA; create it with ana_reporting`, 'nqn');
-      if (anagrpid > max_namespaces)
-        throw invalidParams(`anagrpid is ${anagrpid}: give 1 to ${max_namespaces}`, 'anagrpid');
-      const record = subsystem.listener(address);
-      if (record === undefined)
-        throw invalidParams(
-          `listen_address: subsystem ${nqn} does not listen at ${address.traddr}:${address.trsvcid}`,
-          'listen_address',
-        );
-      const ana = withAnaState(record.ana, state, anagrpid);
-      if (ana === record.ana) return;
-      subsystem.listeners = subsystem.listeners.map((one) => (one === record ? { ...one, ana } : one));
-      subsystem.ana_chgcnt++;
-      await this.namespaces.apply(subsystem);
-    });
-  }
-
   // --- listeners ---
 
   async addListener(nqn: string, params: ListenerParams): Promise<void> {
     const subsystem = this.subsystem(nqn);
-    const address = parseAddress(params.listen_address, 'listen_address');
-    const secure_channel = params.secure_channel ?? false;
-    if (!this.transports.has(address.trtype))
-      throw invalidParams(
-        `listen_address.trtype: there is no ${address.trtype} transport; call nvmf_create_transport first`,
-        'listen_address.trtype',
-      );
+    const { address, secure_channel } = this.listeners.parse(params);
     await this.change(subsystem, async () => {
-      const where = `${address.traddr}:${address.trsvcid}`;
-      if (address.trtype === 'VFIOUSER' && secure_channel)
-        throw invalidParams(
-          'secure_channel is true: VFIOUSER has none, who may connect is what the permissions of the folder say',
-          'secure_channel',
-        );
-      if (address.trtype === 'VFIOUSER' && subsystem === this.discovery)
-        throw invalidParams('nqn: the discovery subsystem is not reached over VFIOUSER', 'nqn');
-      if (subsystem.listener(address) !== undefined)
-        throw invalidParams(`listen_address: subsystem ${nqn} listens at ${where} already`, 'listen_address');
-      if (subsystem.listeners.length >= this.limits.listeners)
-        throw invalidParams(
-          `listen_address: subsystem ${nqn} has ${this.limits.listeners} listeners; raise the limit with spdk_ts_nvmf_set_limits`,
-        );
-      await this.listening.add(address, secure_channel, nqn);
-      const { ana_state = 'optimized', sock_impl } = params;
-      const record: ListenerRecord = {
-        ...{ id: subsystem.nextListenerId(), address, secure_channel },
-        ...{ ana: { others: ana_state, groups: new Map() }, sock_impl },
-      };
-      subsystem.listeners = [...subsystem.listeners, record];
-      await this.namespaces.apply(subsystem);
-      this.log.notice(`NVMe/${address.trtype} Target Listening on ${address.traddr} port ${address.trsvcid}`);
+      await this.listeners.add(subsystem, address, secure_channel, params);
       this.discoveryChanged();
     });
   }
@@ -416,20 +364,21 @@ export class NvmfTarget {
     const subsystem = this.subsystem(nqn);
     const address = parseAddress(given, 'listen_address');
     await this.change(subsystem, async () => {
-      const record = subsystem.listener(address);
-      if (record === undefined)
-        throw invalidParams(
-          `listen_address: subsystem ${nqn} does not listen at ${address.traddr}:${address.trsvcid}`,
-          'listen_address',
-        );
-      subsystem.listeners = subsystem.listeners.filter((other) => other !== record);
+      this.listeners.forget(subsystem, address);
       this.discoveryChanged();
       const through = [...subsystem.controllers.values()].filter((controller) =>
         [...controller.qpairs.values()].some(({ listen }) => sameAddress(listen, address)),
       );
       await this.endControllers(subsystem, through, 'its listener has been removed', DISCONNECT_MS);
-      await this.listening.remove(address);
+      await this.listeners.close(address);
     });
+  }
+
+  /** Gives the ANA groups of a listener, or one of them, a state. */
+  async setAnaState(nqn: string, given: ListenAddress, state: AnaState, anagrpid = 0): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    const address = parseAddress(given, 'listen_address');
+    await this.change(subsystem, () => this.listeners.setAnaState(subsystem, address, state, anagrpid));
   }
 
   // --- hosts ---
@@ -520,37 +469,11 @@ export class NvmfTarget {
   private discoveryLog(question: DiscoveryQuestion): DiscoveryPart {
     const { genctr, referrals } = this;
     const source = {
-      ...{ genctr, referrals, subsystems: this.subsystems.values() },
+      ...{ genctr, referrals: referrals.all, subsystems: this.subsystems.values() },
       filters: this.settings.discovery_filters ?? [],
       admin_depth: (trtype: string): number => this.transports.get(trtype)!.max_aq_depth,
     };
     return this.discoveryPages.read(question, genctr, () => discoveryLog(source, question));
-  }
-
-  /** Adding a referral that is there already changes nothing. */
-  addReferral(given: ListenAddress, subnqn = DISCOVERY_NQN, secure_channel = false): void {
-    const address = parseReferral(given, 'address');
-    if (this.referral(address, subnqn) !== undefined) return;
-    if (this.referrals.length >= this.limits.referrals)
-      throw invalidParams(
-        `address: there are ${this.limits.referrals} referrals; raise the limit with spdk_ts_nvmf_set_limits`,
-        'address',
-      );
-    this.referrals = [...this.referrals, { address, subnqn, secure_channel }];
-    this.discoveryChanged();
-  }
-
-  /** False if there is no such referral. */
-  removeReferral(given: ListenAddress, subnqn = DISCOVERY_NQN): boolean {
-    const found = this.referral(parseReferral(given, 'address'), subnqn);
-    if (found === undefined) return false;
-    this.referrals = this.referrals.filter((other) => other !== found);
-    this.discoveryChanged();
-    return true;
-  }
-
-  private referral(address: TransportAddress, subnqn: string): Referral | undefined {
-    return this.referrals.find((other) => sameAddress(other.address, address) && other.subnqn === subnqn);
   }
 
   /** The calls that make the target again as it is: for framework_get_config. */
