@@ -163,6 +163,8 @@ describe('reservations', () => {
         { rkey: '0x2', holder: false },
       ],
     });
+    const { limits } = await target.rpc('spdk_ts_nvmf_get_limits');
+    expect(limits).toContainEqual({ name: 'registrants', scope: 'namespace', limit: 16, current: 2 });
     expect(await clear(b, 2n)).toBe(0);
     closeAll();
   });

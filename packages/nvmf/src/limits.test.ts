@@ -50,6 +50,7 @@ test('every limit is shown with what there is', async () => {
     line('hosts', 'subsystem', 1024, 0),
     line('listeners', 'subsystem', 16, 1),
     line('namespaces', 'subsystem', 32, 1),
+    line('registrants', 'namespace', 16, 0),
     line('io_queues', 'controller', 127, 1),
     line('async_events', 'controller', 4, 1),
     line('commands', 'queue', 128, 3),

@@ -46,13 +46,13 @@ export const nvmfLimitMethods = [
         t.object({
           name: t.string,
           scope: required(
-            t.oneOf('target', 'subsystem', 'controller', 'queue'),
+            t.oneOf('target', 'subsystem', 'namespace', 'controller', 'queue'),
             'What the limit is one of each of.',
           ),
           limit: t.u32,
           current: required(
             t.u32,
-            'Of the target; of subsystems, controllers and queues, that which has most.',
+            'Of the target; of subsystems, namespaces, controllers and queues, that which has most.',
           ),
           refused: optional(t.u32, 'How often one more was refused to a host.'),
         }),

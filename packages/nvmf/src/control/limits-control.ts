@@ -27,7 +27,7 @@ export function limitsConfig(limits: Limits): Partial<Limits> {
 /** One line of spdk_ts_nvmf_get_limits. */
 interface LimitInfo {
   readonly name: string;
-  readonly scope: 'target' | 'subsystem' | 'controller' | 'queue';
+  readonly scope: 'target' | 'subsystem' | 'namespace' | 'controller' | 'queue';
   readonly limit: number;
   readonly current: number;
   readonly refused?: number;
@@ -43,6 +43,7 @@ export function limitsInfo(target: NvmfTarget, usage: readonly GroupUsage[]): Li
   const subsystems = [...target.subsystems.values()];
   const transports = [...target.transports.values()];
   const controllers = subsystems.flatMap((subsystem) => [...subsystem.controllers.values()]);
+  const namespaces = subsystems.flatMap((subsystem) => [...subsystem.namespaces.values()]);
   const line = (
     name: string,
     scope: LimitInfo['scope'],
@@ -75,6 +76,12 @@ export function limitsInfo(target: NvmfTarget, usage: readonly GroupUsage[]): Li
       'subsystem',
       most(subsystems.map(({ options }) => options.max_namespaces)),
       most(subsystems.map(({ namespaces }) => namespaces.size)),
+    ),
+    line(
+      'registrants',
+      'namespace',
+      most(namespaces.map(({ reservations }) => reservations.max_registrants)),
+      most(namespaces.map(({ reservations }) => reservations.state.registrants.length)),
     ),
     line(
       'io_queues',
