@@ -1,4 +1,4 @@
-import { IoStatus, IoType } from '@spdk-ts/bdev';
+import { IoStatus, IoType, ioTypeMask } from '@spdk-ts/bdev';
 import { encodeCopyRange, encodeDsmRange, identifyNamespace } from '@spdk-ts/nvme-spec';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { FakeQpair } from '../test-support/fake-transport.ts';
@@ -109,6 +109,36 @@ test('Verify reads the blocks, a buffer at a time, and fails as a read does', as
   ]);
   Object.assign(control, { failType: IoType.READ, failStatus: IoStatus.FAILED });
   expect((await harness.command(io, { opcode: 0x0c, ...at(0) })).status).toBe(0x006);
+});
+
+test('Write Uncorrectable makes blocks unreadable until they are written, where the bdev can', async () => {
+  const uncorrectable = (nsid: number, slba: number, blocks = 1, flags = 0) =>
+    harness.command(io, { opcode: 4, ...at(slba, blocks), nsid, cdw12: flags | (blocks - 1) });
+  const oncsOf = async () => (await harness.identify(controller.admin, 1)).data[520]!;
+  expect((await uncorrectable(1, 3)).status).toBe(0x001 | DNR);
+  expect((await oncsOf()) & 2).toBe(0);
+  await harness.bdev('Fragile', undefined, BLOCKS, ALL_TYPES | ioTypeMask(IoType.WRITE_UNCORRECTABLE));
+  await harness.done(harness.target.addNamespace(SUBSYSTEM, { bdev_name: 'Fragile' }));
+  expect((await oncsOf()) & 2).toBe(2);
+  const effects = new Uint32Array((await harness.logPage(controller.admin, 5, 4096)).data.buffer);
+  expect(effects[256 + 4], 'supported, changes blocks').toBe(3);
+
+  expect((await uncorrectable(2, 3, 2)).status).toBe(0);
+  const read = (slba: number) =>
+    harness.command(io, { opcode: 2, ...at(slba), nsid: 2 }, { length: 512 }).then(({ status }) => status);
+  const UNRECOVERED = 0x281;
+  expect([await read(2), await read(3), await read(4), await read(5)]).toEqual([
+    ...[0, UNRECOVERED, UNRECOVERED, 0],
+  ]);
+  const verify = { opcode: 0x0c, ...at(0, 8), nsid: 2 };
+  expect((await harness.command(io, verify)).status, 'Verify').toBe(UNRECOVERED);
+  const { data } = await harness.logPage(controller.admin, 2, 512);
+  expect(new DataView(data.buffer, data.byteOffset).getUint32(160, true), 'media errors').toBe(3);
+  await harness.command(io, { opcode: 1, ...at(3, 2), nsid: 2 }, { data: block(9, 2) });
+  expect([await read(3), await read(4)]).toEqual([0, 0]);
+
+  expect((await uncorrectable(2, BLOCKS - 1, 2)).status).toBe(0x080 | DNR);
+  expect((await uncorrectable(2, 0, 1, 0x10_0000)).status, 'a directive').toBe(0x002 | DNR);
 });
 
 test('Write Zeroes deallocates where that reads as zeroes', async () => {

@@ -8,6 +8,7 @@ import {
   registerReactorModule,
   ZcopyPhase,
 } from '@spdk-ts/bdev';
+import { mediaStatus, statusType } from '@spdk-ts/nvme-spec';
 import type { ReactorPlugin } from '@spdk-ts/reactor';
 
 /** Memory of a test bdev, and the I/O that the test holds back. */
@@ -38,14 +39,39 @@ export const control = {
   seen: [] as { type: number; fua: boolean; offset_blocks: number; num_blocks: number }[],
 };
 
+/** Blocks of any bdev that Write Uncorrectable was for, until they are written again: `ID BLOCK`. */
+const unreadable = new Set<string>();
+
 export function resetControl(): void {
   Object.assign(control, { hold: false, failType: -1, failStatus: 0, failAt: -1, held: [], seen: [] });
+  unreadable.clear();
 }
 
 /** Lets the I/O that is held back go on. */
 export function release(): void {
   control.hold = false;
   for (const io of control.held.splice(0)) serve(io);
+}
+
+/** Does what Write Uncorrectable and the state that it leaves ask for. True: the I/O has ended. */
+function ofUnreadable(io: BdevIo): boolean {
+  if (unreadable.size === 0 && io.type !== IoType.WRITE_UNCORRECTABLE) return false;
+  const { id } = io.channel!.device.description;
+  const names = Array.from({ length: io.num_blocks }, (_, i) => `${id} ${io.offset_blocks + i}`);
+  if (io.type === IoType.WRITE_UNCORRECTABLE) {
+    for (const name of names) unreadable.add(name);
+    io.complete(IoStatus.SUCCESS);
+    return true;
+  }
+  if (io.type === IoType.READ && names.some((name) => unreadable.has(name))) {
+    io.sct = statusType.media;
+    io.sc = mediaStatus.unrecoveredReadError;
+    io.complete(IoStatus.NVME_ERROR);
+    return true;
+  }
+  if (io.type === IoType.WRITE || io.type === IoType.WRITE_ZEROES)
+    for (const name of names) unreadable.delete(name);
+  return false;
 }
 
 let serve: (io: BdevIo) => void = () => {};
@@ -64,6 +90,7 @@ export const memoryBdevPlugin: ReactorPlugin = {
         io.complete(control.failStatus);
         return;
       }
+      if (ofUnreadable(io)) return;
       if (io.type === IoType.ZCOPY) {
         if (io.zcopy_phase === ZcopyPhase.START) Object.assign(io, { region: context.region, offset: at });
       } else if (io.type === IoType.READ && io.region < 0) {
