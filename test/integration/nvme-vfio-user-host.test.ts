@@ -59,6 +59,7 @@ describe.skipIf(native === null)('a PCI controller over vfio-user', () => {
     expect(controller.identify.subnqn).toBe(MODEL_NQN);
     expect([controller.cntlid, controller.num_io_queues, controller.namespaces.size]).toEqual([7, 4, 1]);
     expect(model.enabledInConfig).toBe(true);
+    expect(model.msixEnabled).toBe(options.interrupts !== false);
     const qpairs = [];
     for (let i = 0; i < 4; i++) qpairs.push((await controller.openIoQueue()) as PciQpair);
     for (const qpair of qpairs) await warmUp(qpair);

@@ -148,9 +148,12 @@ export class DeviceModel {
   get transportId(): string {
     return `trtype:VFIOUSER traddr:${this.folder}`;
   }
-  /** True if MSI-X, memory and bus mastering are enabled. */
+  /** True if memory and bus mastering are enabled. */
   get enabledInConfig(): boolean {
-    return (this.config[0x53]! & 0x80) !== 0 && (this.config[4]! & 6) === 6;
+    return (this.config[4]! & 6) === 6;
+  }
+  get msixEnabled(): boolean {
+    return (this.config[0x53]! & 0x80) !== 0;
   }
   get mapped(): number {
     return this.ranges.length;

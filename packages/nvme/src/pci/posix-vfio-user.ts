@@ -24,8 +24,10 @@ function socketPath(traddr: string): string {
 export function vfioUserLink(group: NvmePollGroup, { trid, options }: NvmeTarget): PciLink {
   return new PciLink(group, {
     name: trid.traddr,
-    open: (signal) =>
-      VfioUserFunction.open(group, socketPath(trid.traddr), options.connect_timeout_ms, signal),
+    open: (signal) => {
+      const { connect_timeout_ms: timeout_ms, interrupts } = options;
+      return VfioUserFunction.open(group, socketPath(trid.traddr), { timeout_ms, interrupts }, signal);
+    },
     doorbells: options.doorbells,
     interrupts: options.interrupts,
     admin_entries: options.admin_queue_size,

@@ -52,11 +52,14 @@ export class VfioUserFunction implements PciFunction, PolledQpair {
   /** The server has ended the connection. */
   private lost = false;
 
-  /** Connects to a socket, and learns what is behind it. Rejects with an {@link NvmeError}. */
+  /**
+   * Connects to a socket, and learns what is behind it. `interrupts`: vectors will have eventfds. Rejects with an
+   * {@link NvmeError}.
+   */
   static async open(
     group: NvmePollGroup,
     path: string,
-    timeout_ms: number,
+    { timeout_ms, interrupts }: { readonly timeout_ms: number; readonly interrupts: boolean },
     signal: AbortSignal,
   ): Promise<VfioUserFunction> {
     if (native === null)
@@ -67,7 +70,7 @@ export class VfioUserFunction implements PciFunction, PolledQpair {
       const giveUp = (): void => made.close(signal.reason as NvmeError);
       signal.addEventListener('abort', giveUp);
       try {
-        await made.learn();
+        await made.learn(interrupts);
         return made;
       } catch (error) {
         made.close(error as NvmeError);
@@ -105,7 +108,7 @@ export class VfioUserFunction implements PciFunction, PolledQpair {
     return this.client.capabilities === null && this.lost;
   }
 
-  private async learn(): Promise<void> {
+  private async learn(interrupts: boolean): Promise<void> {
     const { client, name } = this;
     await this.ask(client.negotiate());
     const info = await this.ask(client.deviceInfo());
@@ -119,7 +122,7 @@ export class VfioUserFunction implements PciFunction, PolledQpair {
       );
     this.vectors = (await this.ask(client.irqs(PciIrq.msix))).count;
     await this.findDoorbells();
-    await this.enable();
+    await this.enable(interrupts);
   }
 
   /** Where doorbells can be mapped: an area from their first one on. */
@@ -143,12 +146,15 @@ export class VfioUserFunction implements PciFunction, PolledQpair {
     if (bar < 0 && region.descriptor >= 0) native!.closeFd(region.descriptor);
   }
 
-  /** Memory space, bus mastering and MSI-X on, INTx off. */
-  private async enable(): Promise<void> {
+  /**
+   * Memory space and bus mastering on, INTx off; MSI-X on if there are eventfds for it: SPDK's controllers fail when they find none
+   * for an interrupt that is enabled.
+   */
+  private async enable(interrupts: boolean): Promise<void> {
     const command = viewOf(await this.config(pci.command, 2)).getUint16(0, true);
     await this.setConfig(pci.command, command | pci.memorySpace | pci.busMaster | pci.intxDisable);
     const status = viewOf(await this.config(pci.status, 2)).getUint16(0, true);
-    if ((status & pci.hasCapabilities) === 0) return;
+    if (!interrupts || (status & pci.hasCapabilities) === 0) return;
     let at = (await this.config(pci.capabilities, 1))[0]!;
     for (let seen = 0; at !== 0 && seen < CAPABILITIES_MAX; seen++) {
       const header = await this.config(at, 4);
