@@ -13,6 +13,7 @@ export type MetricName =
   | 'cpu_system'
   | 'cpu'
   | 'iops_per_cpu_s'
+  | 'traps_per_1000'
   | 'start_ms'
   | 'memory_mib';
 
@@ -49,6 +50,7 @@ export const metrics: ReadonlyMap<MetricName, Metric> = new Map([
   metric('cpu_user', 'CPU in user space', 'user', 'cores', 'less'),
   metric('cpu_system', 'CPU in the kernel', 'kernel', 'cores', 'less'),
   metric('iops_per_cpu_s', 'IOPS per CPU-second', 'IOPS/CPU-s', '', 'more'),
+  metric('traps_per_1000', 'doorbell traps per 1000 I/Os', 'traps/1000', '', 'less'),
   metric('start_ms', 'start to listening', 'start ms', 'ms', 'less'),
   metric('memory_mib', 'resident memory', 'MiB', 'MiB', 'less'),
 ]);
@@ -58,7 +60,8 @@ export function verdictText({ name }: Metric, verdict: Verdict): string {
   if (verdict !== 'faster' && verdict !== 'slower') return verdict;
   const better = verdict === 'faster';
   if (name === 'iops_per_cpu_s') return better ? 'better' : 'worse';
-  if (name.startsWith('cpu') || name === 'memory_mib') return better ? 'less' : 'more';
+  if (name.startsWith('cpu') || name === 'memory_mib' || name === 'traps_per_1000')
+    return better ? 'less' : 'more';
   return verdict;
 }
 

@@ -1,3 +1,4 @@
+import type { Metrics } from '../metrics.ts';
 import type { Measured } from './bdevperf.ts';
 import { parseLatencyLines } from './percentiles.ts';
 
@@ -18,6 +19,18 @@ export function parseNvmePerf(output: string): Measured | null {
       latency_us_average: average!,
       latency_us_max: max!,
       ...parseLatencyLines(lines.slice(at + 1)),
+      ...doorbellTraps(lines),
     },
   };
+}
+
+/** Of all queues together, where counters of doorbells were printed (--transport-stats over vfio-user). */
+function doorbellTraps(lines: readonly string[]): Metrics {
+  const sum = (name: string): number | null => {
+    const found = lines.flatMap((line) => new RegExp(`^\\s*${name}:\\s+(\\d+)`).exec(line)?.[1] ?? []);
+    return found.length === 0 ? null : found.reduce((total, count) => total + Number(count), 0);
+  };
+  const trapped = sum('trapped_doorbells');
+  const commands = sum('submitted_requests');
+  return trapped === null || !commands ? {} : { traps_per_1000: (1000 * trapped) / commands };
 }

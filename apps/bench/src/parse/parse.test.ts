@@ -106,6 +106,14 @@ describe('spdk_nvme_perf', () => {
       ...{ latency_us_p50: 43.783, latency_us_p99: 145.942, latency_us_p999: 222.463 },
     });
   });
+
+  it('adds the doorbell traps of all queues in memory, and knows of none where none are counted', () => {
+    const lane = (submitted: number, trapped: number): string =>
+      `\tsubmitted_requests: ${submitted}\n\ttrapped_doorbells:  ${trapped} (1.0 per thousand commands)\n`;
+    const { metrics } = parseNvmePerf(`${lane(3000, 150)}${lane(1000, 50)}\n${perf}`)!;
+    expect(metrics.traps_per_1000).toBe(50);
+    expect(parseNvmePerf(`\tsubmitted_requests: 3\n${perf}`)!.metrics).not.toHaveProperty('traps_per_1000');
+  });
 });
 
 describe('fio', () => {

@@ -11,7 +11,7 @@ import {
   pduHeaderLength,
   pduType,
 } from '@spdk-ts/nvme-spec';
-import { ADDRESS, SUBSYSTEM_NQN } from './target.ts';
+import { ADDRESS, SUBSYSTEM_NQN } from './listen-address.ts';
 
 /*
  * Hosts that connect and then do nothing: one admin queue each, without keep-alive.

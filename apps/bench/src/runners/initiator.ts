@@ -6,8 +6,8 @@ import { ownRoot } from '../programs/programs.ts';
 import { memoryArgs } from '../programs/spdk.ts';
 import type { Row, Workload } from '../scenario/types.ts';
 import { Skip } from '../skip.ts';
+import { type ListenAddress, transportId } from './listen-address.ts';
 import type { Session } from './session.ts';
-import { ADDRESS, SUBSYSTEM_NQN } from './target.ts';
 
 /** What an initiator is asked to do. */
 export interface Load {
@@ -25,23 +25,25 @@ const OUR_INITIATOR = join(ownRoot, 'apps/nvme-perf/bin/nvme-perf.js');
 const OWN_MIB = 256;
 
 /** The options of spdk_nvme_perf, which ours has too. Both sides of a row meet the same initiator. */
-export function initiatorLaunch(session: Session, row: Row, load: Load, port: number): Launch {
+export function initiatorLaunch(session: Session, row: Row, load: Load, where: ListenAddress): Launch {
   const { workload, size, depth, connections, time_s, warmup_s } = load;
   const mixed = workload === 'rw' || workload === 'randrw' ? ['-M', `${load.rw_percentage}`] : [];
-  const where = `trtype:TCP adrfam:IPv4 traddr:${ADDRESS} trsvcid:${port} subnqn:${SUBSYSTEM_NQN}`;
   const args = [
     ...['-c', cpuMask(row.initiator_cores), '-q', `${depth}`, '-P', `${connections}`, '-o', `${size}`],
-    ...['-w', workload, ...mixed, '-t', `${time_s}`, '-a', `${warmup_s}`, '-LL', '-r', where],
+    ...['-w', workload, ...mixed, '-t', `${time_s}`, '-a', `${warmup_s}`, '-LL', '-r', transportId(where)],
   ];
   const { spdk } = session.programs;
   if (session.initiator !== 'ours' && spdk !== null) {
     const memory = memoryArgs(OWN_MIB + (depth * size * 1.25) / 2 ** 20);
-    return { argv: [spdk.path('build/bin/spdk_nvme_perf'), ...memory, ...args] };
+    return { argv: [spdk.path('build/bin/spdk_nvme_perf'), ...memory, ...shareable(where), ...args] };
   }
   if (session.initiator !== 'spdk' && existsSync(OUR_INITIATOR))
-    return { argv: [process.execPath, OUR_INITIATOR, ...args] };
+    return { argv: [process.execPath, OUR_INITIATOR, '--transport-stats', ...args] };
   throw new Skip('no initiator: give SPDK, whose spdk_nvme_perf does it, with --spdk DIR');
 }
+
+/** DPDK lends its memory to another process only with a descriptor for each segment. */
+const shareable = ({ trtype }: ListenAddress): string[] => (trtype === 'VFIOUSER' ? ['-g'] : []);
 
 /** SPDK's bdevperf in front of the target, which writes patterns and checks them. */
 export function verifierLaunch(session: Session, row: Row, time_s: number, config: string): Launch {

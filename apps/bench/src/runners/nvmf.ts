@@ -7,8 +7,9 @@ import { parseNvmePerf } from '../parse/nvme-perf.ts';
 import type { Row, Side } from '../scenario/types.ts';
 import { cpuMetrics } from './cpu.ts';
 import { initiatorLaunch, type Load, verifierLaunch } from './initiator.ts';
+import { SUBSYSTEM_NQN, tcpAddress } from './listen-address.ts';
 import { type Attempt, bound, type Session } from './session.ts';
-import { ADDRESS, type RunningTarget, SUBSYSTEM_NQN, startTarget } from './target.ts';
+import { type RunningTarget, startTarget } from './target.ts';
 
 const FILL_SIZE = 128 * 1024;
 const VERIFY_S = 2;
@@ -16,13 +17,13 @@ const VERIFY_S = 2;
 const FAREWELL_MS = 500;
 
 /**
- * A sample of a target over TCP: a fresh target, configured over RPC, its memory filled by the initiator; then the
+ * A sample of a target over TCP or vfio-user: a fresh target, configured over RPC, its memory filled by the initiator; then the
  * initiator's load with its own warm-up. CPU time is the target's share during the middle of the load: before and
  * after it a polling target turns on nothing.
  */
 export async function takeNvmf(session: Session, row: Row, side: Side): Promise<Attempt> {
   // An initiator that is missing is no reason to start a target.
-  initiatorLaunch(session, row, loadOf(row), 1);
+  initiatorLaunch(session, row, loadOf(row), tcpAddress(1));
   const target = await startTarget(session, row, side);
   const watch = new Watch();
   watch.add('target', target.child.pid);
@@ -67,7 +68,7 @@ async function load(
   target: RunningTarget,
   watch: Watch | null,
 ): Promise<string> {
-  const launch = initiatorLaunch(session, row, what, target.port);
+  const launch = initiatorLaunch(session, row, what, target.where);
   const child = session.scope.spawn(bound(session, launch, row.initiator_cores));
   watch?.add('initiator', child.pid);
   await Promise.race([child.exited, target.child.exited]);
@@ -90,10 +91,7 @@ async function fill(session: Session, row: Row, target: RunningTarget): Promise<
 
 async function verify(session: Session, row: Row, target: RunningTarget): Promise<void> {
   const config = join(session.scope.directory, 'verify.json');
-  const params = {
-    ...{ name: 'Nvme0', trtype: 'TCP', adrfam: 'IPv4', traddr: ADDRESS, trsvcid: String(target.port) },
-    subnqn: SUBSYSTEM_NQN,
-  };
+  const params = { name: 'Nvme0', ...target.where, subnqn: SUBSYSTEM_NQN };
   const attach = { method: 'bdev_nvme_attach_controller', params };
   writeFileSync(config, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: [attach] }] }));
   const launch = verifierLaunch(session, row, VERIFY_S, config);

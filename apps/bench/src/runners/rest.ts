@@ -11,8 +11,9 @@ import { Skip } from '../skip.ts';
 import { planOf } from './bdevperf.ts';
 import { cpuMetrics } from './cpu.ts';
 import { openIdleConnections } from './idle-connections.ts';
+import { ADDRESS, freePort, tcpAddress } from './listen-address.ts';
 import { type Attempt, bound, type Session, withEnv } from './session.ts';
-import { ADDRESS, exportCalls, freePort, startTarget } from './target.ts';
+import { exportCalls, startTarget } from './target.ts';
 
 /*
  * What a target costs while it does nothing: CPU when idle, time to start, memory.
@@ -28,11 +29,12 @@ const needProc = (): void => {
 /** CPU of a target with `connections` hosts that have connected and do nothing, over `time_s`. */
 export async function takeIdle(session: Session, row: Row, side: Side): Promise<Attempt> {
   needProc();
+  if (row.trtype !== 'TCP') throw new Skip('idle connections are made over TCP');
   const target = await startTarget(session, row, side);
   const watch = new Watch();
   watch.add('target', target.child.pid);
   try {
-    const sockets = await openIdleConnections(target.port, row.connections);
+    const sockets = await openIdleConnections(Number(target.where.trsvcid), row.connections);
     await sleep(SETTLE_MS);
     const from = watch.tick();
     await sleep(row.time_s * 1000);
@@ -65,7 +67,7 @@ export async function takeStartup(session: Session, row: Row, side: Side): Promi
   const config = join(session.scope.directory, 'startup.json');
   const subsystems = [
     { subsystem: 'bdev', config: [...side.calls, ...plan.calls] },
-    { subsystem: 'nvmf', config: exportCalls(plan, side, port) },
+    { subsystem: 'nvmf', config: exportCalls(plan, side, tcpAddress(port)) },
   ];
   writeFileSync(config, JSON.stringify({ subsystems }));
   const socket = join(session.scope.directory, 'startup.sock');

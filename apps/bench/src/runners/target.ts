@@ -1,41 +1,26 @@
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { RpcClient } from '@spdk-ts/rpc';
 import type { BdevPlan, RpcCall } from '../bdev-spec.ts';
 import type { Child } from '../child.ts';
 import type { Row, Side } from '../scenario/types.ts';
 import { planOf } from './bdevperf.ts';
+import { freeAddress, type ListenAddress, SUBSYSTEM_NQN } from './listen-address.ts';
 import { configure, connectRpc } from './rpc.ts';
 import { bound, type Session, withEnv } from './session.ts';
-
-export const SUBSYSTEM_NQN = 'nqn.2026-11.io.spdk-ts.bench:disk0';
-export const ADDRESS = '127.0.0.1';
 
 /** A target that listens, with one namespace for each bdev. */
 export interface RunningTarget {
   readonly child: Child;
   readonly client: RpcClient;
   readonly plan: BdevPlan;
-  readonly port: number;
+  readonly where: ListenAddress;
 }
 
-/** A TCP port of the loopback address that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, ADDRESS);
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** The calls that export bdevs over TCP, apart from those that make them. */
-export function exportCalls(plan: BdevPlan, side: Side, port: number): RpcCall[] {
+/** The calls that export bdevs at an address, apart from those that make them. */
+export function exportCalls(plan: BdevPlan, side: Side, listen_address: ListenAddress): RpcCall[] {
   const nqn = SUBSYSTEM_NQN;
-  const listen_address = { trtype: 'TCP', adrfam: 'IPv4', traddr: ADDRESS, trsvcid: String(port) };
   return [
-    { method: 'nvmf_create_transport', params: { trtype: 'TCP', ...side.transport } },
+    { method: 'nvmf_create_transport', params: { trtype: listen_address.trtype, ...side.transport } },
     { method: 'nvmf_create_subsystem', params: { nqn, allow_any_host: true, serial_number: 'BENCH0' } },
     ...plan.names.map((bdev_name) => ({
       method: 'nvmf_subsystem_add_ns',
@@ -55,9 +40,9 @@ export async function startTarget(session: Session, row: Row, side: Side): Promi
   const child = session.scope.spawn(bound(session, launch, row.cores));
   try {
     const client = await connectRpc(child, socket);
-    const port = await freePort();
-    await configure(client, [...side.calls, ...plan.calls, ...exportCalls(plan, side, port)]);
-    return { child, client, plan, port };
+    const where = await freeAddress(row.trtype, session.scope);
+    await configure(client, [...side.calls, ...plan.calls, ...exportCalls(plan, side, where)]);
+    return { child, client, plan, where };
   } catch (error) {
     await child.stop();
     throw error;

@@ -1,6 +1,6 @@
 import { isMetric } from '../metrics.ts';
 import { parseSize } from '../size.ts';
-import { runs, workloads } from './types.ts';
+import { runs, trtypes, workloads } from './types.ts';
 
 /*
  * The fields of a scenario file: what each may hold, and how it is read. Unknown fields are errors, so that a
@@ -69,6 +69,7 @@ export const rowFields: Readonly<Record<string, Reader>> = {
   ...{ workload: oneOf(workloads), size, depth: integer(1), rw_percentage: integer(0) },
   ...{
     connections: integer(1),
+    trtype: oneOf(trtypes),
     cores: cpus,
     initiator_cores: cpus,
     time_s: integer(1),

@@ -9,6 +9,7 @@ const sideDefaults = {
 export const rowDefaults = {
   ...{ group: '', about: '', run: 'bdevperf', metric: 'iops', reach: null, x: null, bdev: 'malloc:64M' },
   ...{ workload: 'randread', size: 4096, depth: 128, rw_percentage: 50, connections: 1 },
+  trtype: 'TCP',
   ...{ cores: [0], initiator_cores: [1], time_s: 5, warmup_s: 1, samples: 5, verify: false, needs_cpus: 1 },
 } satisfies Omit<Row, 'name' | 'sides'>;
 

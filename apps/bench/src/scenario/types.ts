@@ -5,8 +5,12 @@ export const workloads = ['read', 'write', 'randread', 'randwrite', 'rw', 'randr
 export type Workload = (typeof workloads)[number];
 
 export const runs = ['bdevperf', 'nvmf', 'idle', 'startup'] as const;
-/** What a row does: load on bdevs in one process, load on a target over TCP, an idle target, a target's start. */
+/** What a row does: load on bdevs in one process, load on a target, an idle target, a target's start. */
 export type Run = (typeof runs)[number];
+
+/** Transports of targets that load is put on. */
+export const trtypes = ['TCP', 'VFIOUSER'] as const;
+export type Trtype = (typeof trtypes)[number];
 
 /** One of the things that are compared. */
 export interface Side {
@@ -50,6 +54,8 @@ export interface Row {
   readonly depth: number;
   readonly rw_percentage: number;
   readonly connections: number;
+  /** How an initiator reaches the target. */
+  readonly trtype: Trtype;
   /** CPUs of the target, or of bdevperf. */
   readonly cores: readonly number[];
   readonly initiator_cores: readonly number[];
