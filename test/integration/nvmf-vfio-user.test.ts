@@ -7,6 +7,7 @@ import { Random } from '@spdk-ts/env';
 import { native } from '@spdk-ts/native';
 import * as vu from '@spdk-ts/vfio-user';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { fillAndBlock } from '../host/blocking-event.ts';
 import { eventually, type Json, Target } from '../linux-guest/target.ts';
 import { BASE, type Entry, MEMORY_BYTES, PciHost } from '../vfio-user-host/index.ts';
 
@@ -405,6 +406,55 @@ describe.skipIf(native === null)('endpoints (they need the addon)', () => {
     expect(code(await host.submit(1, write(0, 8, 0x2000_0000)))).toBe(TRANSFER_ERROR);
     await host.ask(vu.Command.dmaUnmap, vu.encodeDmaUnmap({ flags: 2, address: 0, size: 0 }));
     await end(host);
+  });
+
+  it('half of a fused operation holds no memory that is taken back, and ends without the other if its data were there', async () => {
+    const FUSE_FIRST = 0x100;
+    const FUSE_SECOND = 0x200;
+    const [ABORTED_FAILED, ABORTED_MISSING] = [0x09, 0x0a];
+    const ELSEWHERE = 0x1000_0000;
+    const OTHER = 0x2000_0000;
+    const host = await ready('a');
+    await host.lend(ELSEWHERE, 0x10_0000, 0);
+    await host.lend(OTHER, 0x10_0000, 0);
+    await host.good(1, write(0, 1, DATA));
+    const half = async (opcode: number, prp1: number): Promise<number> => {
+      const cid = host.place(1, io(opcode, 0, 1, prp1));
+      await host.ring(1, false, host.tail(1));
+      // it has been taken from its queue when this has been answered
+      await host.good(0, { opcode: 10, cdw10: 7 });
+      return cid;
+    };
+    // What is taken back is not its own: it waits on, and goes well.
+    const compare = await half(5 | FUSE_FIRST, DATA);
+    await host.takeBack(OTHER, 0x10_0000);
+    const second = await half(1 | FUSE_SECOND, DATA);
+    expect((await host.completion(1, compare)).status).toBe(0);
+    expect((await host.completion(1, second)).status).toBe(0);
+    // Its own.
+    const lost = await half(5 | FUSE_FIRST, ELSEWHERE);
+    await host.takeBack(ELSEWHERE, 0x10_0000);
+    expect(code(await host.completion(1, lost))).toBe(ABORTED_MISSING);
+    const late = await half(1 | FUSE_SECOND, DATA);
+    expect(code(await host.completion(1, late))).toBe(ABORTED_FAILED);
+    await host.good(1, read(0, 1, DATA));
+    await end(host);
+  });
+
+  it('interrupt without waiting for a client whose eventfd is full and blocks', async () => {
+    const bystander = await ready('b');
+    const host = await open('a');
+    const event = native!.eventFd();
+    const set = { data: vu.IrqData.eventfd, action: vu.IrqAction.trigger, index: vu.PciIrq.msix };
+    await host.ask(vu.Command.deviceSetIrqs, vu.encodeIrqSet({ ...set, start: 0, count: 1 }), [event]);
+    fillAndBlock(event);
+    await host.start();
+    await host.createQueue(1, SQ1, CQ1);
+    for (let i = 0; i < 10; i++) await host.good(1, read(i, 1, DATA));
+    await bystander.good(1, read(0, 1, DATA));
+    closeSync(event);
+    await end(host);
+    await end(bystander);
   });
 
   it('a client that cuts its memory, or dies with commands in flight, harms nobody, and another takes its place', async () => {

@@ -116,6 +116,12 @@ export class GuestMemory {
     this.last = 0;
   }
 
+  /** The regions that a range as it was mapped consists of: none if there is none such. */
+  regionsOf(address: number, length: number): number[] {
+    const mapped = this.mapped.find(({ range }) => range.address === address && range.length === length);
+    return mapped === undefined ? [] : mapped.pieces.map(({ region }) => region);
+  }
+
   /** Takes away a range as it was mapped; nothing may use it any more. False if there is none such. */
   unmap(address: number, length: number): boolean {
     const index = this.mapped.findIndex(({ range }) => range.address === address && range.length === length);

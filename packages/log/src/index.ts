@@ -5,6 +5,8 @@
  */
 import { writeSync } from 'node:fs';
 
+export { LimitedLogger } from './limited-logger.ts';
+
 /** Level names as SPDK spells them, most severe first. The index is the level's number. */
 export const logLevels = ['ERROR', 'WARNING', 'NOTICE', 'INFO', 'DEBUG'] as const;
 export type LogLevel = (typeof logLevels)[number];

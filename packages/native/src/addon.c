@@ -126,6 +126,7 @@ NAPI_MODULE_INIT() {
   define_aio(env, exports);
   define_memory(env, exports);
   define_map(env, exports);
+  define_foreign(env, exports);
   define_ring(env, exports);
   define_nvme(env, exports);
   define_watch(env, exports);

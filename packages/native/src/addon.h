@@ -48,6 +48,7 @@ void define_file_range(napi_env env, napi_value exports);
 void define_aio(napi_env env, napi_value exports);
 void define_memory(napi_env env, napi_value exports);
 void define_map(napi_env env, napi_value exports);
+void define_foreign(napi_env env, napi_value exports);
 void define_ring(napi_env env, napi_value exports);
 void define_nvme(napi_env env, napi_value exports);
 void define_watch(napi_env env, napi_value exports);

@@ -1,19 +1,22 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fillAndBlock } from '../../../test/host/blocking-event.ts';
 import { native } from './index.ts';
 
 describe.skipIf(native === null)('memory with a descriptor', () => {
@@ -163,8 +166,62 @@ describe.skipIf(native === null)('memory that its owner cuts off', () => {
   });
 });
 
+describe.skipIf(native === null)('files that could keep the process waiting', () => {
+  const addon = native!;
+  // A file of a file system in memory that only the child's mount namespace has.
+  const program =
+    'mount -t ramfs none /mnt && exec 3<>/mnt/file && echo ready >&3 && echo ready && exec sleep 60';
+  let child: ChildProcessByStdio<null, Readable, null>;
+  let mounted: boolean;
+  beforeAll(async () => {
+    child = spawn('unshare', ['--mount', 'sh', '-c', program], { stdio: ['ignore', 'pipe', 'ignore'] });
+    mounted = await new Promise<boolean>((resolve) => {
+      child.stdout.once('data', () => resolve(true));
+      for (const end of ['error', 'exit']) child.once(end, () => resolve(false));
+    });
+  });
+  afterAll(() => void child.kill('SIGKILL'));
+
+  it('are refused, if their mount is not seen here (needs the right to mount)', (context) => {
+    if (!mounted) return context.skip('this process may not make mounts');
+    const fd = openSync(`/proc/${child.pid}/fd/3`, 'r+');
+    expect(() => addon.mapDescriptor(fd, 0, 4, 1)).toThrow(/a file system that this process does not see/);
+    closeSync(fd);
+  });
+
+  it('are not those of disks, tmpfs or memfd', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'spdk-ts-map-'));
+    for (const path of [join(folder, 'file'), `/dev/shm/spdk-ts-map-${process.pid}`]) {
+      writeFileSync(path, 'data');
+      const fd = openSync(path, 'r+');
+      expect(new Uint8Array(addon.mapDescriptor(fd, 0, 4, 1))[0]).toBe(0x64);
+      closeSync(fd);
+      rmSync(path);
+    }
+    rmSync(folder, { recursive: true });
+  });
+});
+
 describe.skipIf(native === null)('eventfds of others', () => {
   const addon = native!;
+
+  it('are signalled like any other', () => {
+    const event = addon.eventFd();
+    for (let i = 0; i < 300; i++) addon.signalForeignEventFd(event);
+    const count = new BigUint64Array(1);
+    readSync(event, new Uint8Array(count.buffer));
+    expect(count[0]).toBe(300n);
+    closeSync(event);
+    expect(() => addon.signalForeignEventFd(event)).toThrow(/Bad file/);
+  });
+
+  it('keep nobody waiting, full or empty, blocking or not', () => {
+    const event = addon.eventFd();
+    fillAndBlock(event);
+    for (let i = 0; i < 3; i++) addon.signalForeignEventFd(event);
+    expect([addon.drainEventFd(event), addon.drainEventFd(event)]).toEqual([true, false]);
+    closeSync(event);
+  });
 
   it('are told from anything else, and block nobody', () => {
     const event = addon.eventFd();

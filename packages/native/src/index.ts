@@ -62,7 +62,12 @@ export interface Native {
   /** An eventfd: a counter that is readable when it is not zero. */
   eventFd(): number;
   signalEventFd(fd: number): void;
-  /** Sets it to zero: true if it was not. */
+  /**
+   * The same of an eventfd that another process has sent, which may have filled it or made it one that blocks: nobody waits. One that
+   * is full stays so.
+   */
+  signalForeignEventFd(fd: number): void;
+  /** Sets it to zero: true if it was not. Does not wait, whatever others have made of it. */
   drainEventFd(fd: number): boolean;
   /**
    * Makes an eventfd that another process has sent one that never blocks who signals or drains it, for all who have it.
@@ -126,7 +131,9 @@ export interface Native {
    * Memory of a file or memory file as an ArrayBuffer: unmapped when that is collected, or by {@link unmapBuffer}. The
    * offset is a multiple of the page size, and the range lies inside the file, 4 GiB at most. `shared` is 1 for memory
    * that all see who map it, 0 where what is written stays here (enough for a descriptor that can only be read). If
-   * somebody makes the file shorter, what is gone reads as zeroes, and {@link mapLost} tells.
+   * somebody makes the file shorter, what is gone reads as zeroes, and {@link mapLost} tells. Files whose pages another process or
+   * machine brings (FUSE, network file systems), or whose mount this process does not see, are refused: touching them could
+   * take for ever.
    */
   mapDescriptor(fd: number, offset: number, length: number, shared: number): ArrayBuffer;
   /** Takes the memory from an ArrayBuffer of {@link mapDescriptor}: its views are empty from now on. */

@@ -1,7 +1,7 @@
 // Memory that has a descriptor: made here for another process, or received from one (a guest's RAM). Who else has it
 // may make it shorter while it is mapped; touching what is no longer there would then end the process (SIGBUS). A page
 // that is lost so becomes one of zeroes instead, and the mapping remembers it.
-#include "addon.h"
+#include "foreign.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,15 +147,17 @@ static size_t page_bytes(int fd) {
 }
 
 // mapDescriptor(fd, offset, length, shared): memory as an ArrayBuffer, unmapped when that is collected or detached. The
-// range must lie inside the file. Not shared: what is written stays here, for descriptors that allow reading only.
+// range must lie inside the file, and no other process or machine may have to bring its pages. Not shared: what is written stays here, for descriptors that allow reading only.
 static napi_value map_descriptor(napi_env env, napi_callback_info info) {
   struct call call;
   int64_t fd, offset, length, shared;
   struct stat stat;
+  char why[224];
   if (!get_call(env, info, &call) || !get_integer(&call, 0, 0, INT32_MAX, &fd) ||
       !get_integer(&call, 1, 0, MAX_SAFE, &offset) || !get_integer(&call, 2, 1, MAX_SAFE, &length) ||
       !get_integer(&call, 3, 0, 1, &shared) || !fits_buffer(env, (size_t)length))
     return NULL;
+  if (may_stall((int)fd, why, sizeof why)) return throw_range(env, why);
   if (fstat((int)fd, &stat) != 0) return throw_errno(env, "fstat", errno);
   if (!S_ISREG(stat.st_mode)) return throw_range(env, "argument 1 is not the descriptor of memory or a file");
   if (offset > stat.st_size || length > stat.st_size - offset)

@@ -210,6 +210,16 @@ export class FusedCommands implements BdevIoOwner {
     return true;
   }
 
+  /** For transports: it waits for its other half, and uses its memory only once that is there. */
+  isHeld(request: NvmfRequest): boolean {
+    return this.held.has(request);
+  }
+
+  /** For transports: the memory of a half that is held goes, and no second half may use it any more. */
+  memoryGone(request: NvmfRequest): void {
+    if (this.held.has(request)) this.endHeld(request, Status.FUSED_MISSING);
+  }
+
   /** For the poll group: a queue is ending, and no second half comes any more. */
   closing(qpair: NvmfQpair): void {
     for (const request of [...this.held])

@@ -1,6 +1,6 @@
 import { getBdevService } from '@spdk-ts/bdev';
 import { TICKS_PER_MS, TICKS_PER_US } from '@spdk-ts/env';
-import { Logger } from '@spdk-ts/log';
+import { LimitedLogger, Logger } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
 import type { Poller, Reactor, Sleeper, Thread } from '@spdk-ts/reactor';
 import { BlkDevice, type DeviceOwner } from './blk-device.ts';
@@ -13,6 +13,9 @@ const SESSIONS_MAX = 32;
 /** How often the rate of requests is looked at. */
 const RATE_PERIOD_MS = 10;
 const WATCH_PERIOD_US = 1_000_000;
+/** How long a front-end waits until the I/O of one that has left has ended, seconds. */
+const LEAVE_S_MAX = 5;
+const LEAVE_TICKS_MAX = LEAVE_S_MAX * 1000 * TICKS_PER_MS;
 const log = new Logger('vhost');
 let vids = 0;
 
@@ -24,6 +27,7 @@ export class BlkController implements SessionOwner, DeviceOwner, Sleeper {
   readonly name: string;
   readonly thread: Thread;
   readonly device: BlkDevice;
+  readonly complaints = new LimitedLogger(log, 'front-ends');
   private readonly reactor: Reactor;
   private readonly listen_fd: number;
   private readonly watch: unknown;
@@ -72,24 +76,36 @@ export class BlkController implements SessionOwner, DeviceOwner, Sleeper {
     } catch (error) {
       this.accepting = false;
       // No descriptor is free, say: housekeeping tries again.
-      log.error(`controller ${this.name} cannot take a connection: ${(error as Error).message}`);
+      this.complaints.error(`controller ${this.name} cannot take a connection: ${(error as Error).message}`);
     }
   };
 
   private add(fd: number): void {
     if (this.sessions.length >= SESSIONS_MAX) {
-      log.warn(`controller ${this.name} has ${SESSIONS_MAX} front-ends: another one is turned away`);
-      native!.closeFd(fd);
+      this.turnAway(fd, `there are ${SESSIONS_MAX} front-ends`);
+      return;
+    }
+    // The front-end may come back for what an ended session still has under way, and must not find it half done.
+    const before = this.sessions.filter(({ leaving }) => leaving);
+    const stuck = before.find(({ ended_at }) => this.reactor.now - ended_at > LEAVE_TICKS_MAX);
+    if (stuck !== undefined) {
+      this.turnAway(
+        fd,
+        `${stuck.name} has left, and its I/O has not ended: its guest's memory is still written to`,
+      );
       return;
     }
     const vid = vids++ * this.reactor.count + this.reactor.index;
     const ids = { vid, id: this.session_ids++, name: `${this.name}s${vid}` };
     const session = new Session(this, fd, ids);
-    // The front-end may come back for what an ended session still has under way.
-    const before = this.sessions.filter(({ leaving }) => leaving).map(({ left }) => left);
     this.sessions.push(session);
     log.info(`${session.name}: connected`);
-    void Promise.all(before).then(() => session.start());
+    void Promise.all(before.map(({ left }) => left)).then(() => session.start());
+  }
+
+  private turnAway(fd: number, why: string): void {
+    this.complaints.warn(`controller ${this.name} turns a front-end away: ${why}`);
+    native!.closeFd(fd);
   }
 
   sessionEnded(session: Session): void {
@@ -106,6 +122,9 @@ export class BlkController implements SessionOwner, DeviceOwner, Sleeper {
   private look(): number {
     for (const session of [...this.sessions])
       if (session.memory.guest.lost) session.close('memory that it had lent was taken away');
+      else if (session.waits && this.reactor.now - session.since > LEAVE_TICKS_MAX)
+        session.close(`I/O of a front-end before it has not ended in ${LEAVE_S_MAX} s: try again later`);
+    this.complaints.endPeriod();
     if (this.listening) this.accept();
     if (this.sessions.length === 0 && this.accepting) this.restHousekeeping();
     return 0;
@@ -151,7 +170,9 @@ export class BlkController implements SessionOwner, DeviceOwner, Sleeper {
   }
 
   ringBroken(queue: Virtqueue, why: string): void {
-    log.error(`${this.sessionOf(queue)?.name}: ring ${queue.index} is not served any more: ${why}`);
+    this.complaints.error(
+      `${this.sessionOf(queue)?.name}: ring ${queue.index} is not served any more: ${why}`,
+    );
   }
 
   // --- coalescing ---

@@ -1,4 +1,4 @@
-import { Logger } from '@spdk-ts/log';
+import { type LimitedLogger, Logger } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
 import type { Thread } from '@spdk-ts/reactor';
 import type { BlkDevice } from './blk-device.ts';
@@ -24,6 +24,8 @@ import { Vring } from './vring.ts';
 export interface SessionOwner {
   readonly device: BlkDevice;
   readonly thread: Thread;
+  /** For what front-ends provoke. */
+  readonly complaints: LimitedLogger;
   /** Rings have started or stopped. */
   queuesChanged(): void;
   /** The session has ended, and nothing of it is left. */
@@ -59,7 +61,11 @@ export class Session implements ConnectionOwner {
   private protocol = 0;
   private inflight: InflightArea | null = null;
   private backend_fd = -1;
+  private started = false;
   private ended = false;
+  /** When it came, and when its connection ended, ticks. */
+  readonly since: number;
+  ended_at = 0;
   /** Resolves when nothing of it is left, once its connection has ended. */
   readonly left: Promise<void>;
   private readonly leave: () => void;
@@ -72,6 +78,7 @@ export class Session implements ConnectionOwner {
     this.vid = vid;
     this.id = id;
     this.name = name;
+    this.since = owner.thread.reactor.now;
     this.memory = new SessionMemory(owner.thread.reactor.regions);
     this.connection = new Connection(fd, owner.thread, this);
     let leave = (): void => {};
@@ -86,8 +93,14 @@ export class Session implements ConnectionOwner {
     return this.ended;
   }
 
+  /** It has not been let in yet. */
+  get waits(): boolean {
+    return !this.started && !this.ended;
+  }
+
   /** Reads messages from now on. */
   start(): void {
+    this.started = true;
     if (!this.ended) this.connection.start();
   }
 
@@ -118,7 +131,7 @@ export class Session implements ConnectionOwner {
     } catch (error) {
       const why = `${requestName(message.request)}: ${(error as Error).message}`;
       if (!acknowledges || this.ended) throw new VhostUserError(why);
-      log.warn(`${this.name}: refused ${why}`);
+      this.owner.complaints.warn(`${this.name}: refused ${why}`);
       this.connection.reply(message.request, numberPayload(1));
     }
   }
@@ -170,9 +183,10 @@ export class Session implements ConnectionOwner {
     try {
       const bytes = encode(BackendRequest.CONFIG_CHANGE_MSG, 0, new Uint8Array(0));
       if (native!.sendDescriptors(this.backend_fd, bytes, new Int32Array(0)) === bytes.length) return;
-      log.warn(`${this.name}: it does not read that its disk has changed`);
+      this.owner.complaints.warn(`${this.name}: it does not read that its disk has changed`);
     } catch (error) {
-      log.warn(`${this.name}: it cannot be told that its disk has changed: ${(error as Error).message}`);
+      const why = (error as Error).message;
+      this.owner.complaints.warn(`${this.name}: it cannot be told that its disk has changed: ${why}`);
     }
   }
 
@@ -283,8 +297,9 @@ export class Session implements ConnectionOwner {
 
   connectionEnded(reason: string | null): void {
     this.ended = true;
+    this.ended_at = this.owner.thread.reactor.now;
     if (reason === null) log.info(`${this.name}: disconnected`);
-    else log.warn(`${this.name}: the connection has ended: ${reason}`);
+    else this.owner.complaints.warn(`${this.name}: the connection has ended: ${reason}`);
     void this.end();
   }
 

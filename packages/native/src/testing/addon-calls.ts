@@ -213,6 +213,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     directAlignment: [fd],
     eventFd: [],
     signalEventFd: [fd],
+    signalForeignEventFd: [fd],
     drainEventFd: [fd],
     adoptEventFd: [fd],
     setDirect: [fd, integer(0, 1, () => pick(2))],

@@ -187,5 +187,5 @@ export class SessionMemory {
 }
 
 function signal(fd: number): void {
-  native!.signalEventFd(fd);
+  native!.signalForeignEventFd(fd);
 }

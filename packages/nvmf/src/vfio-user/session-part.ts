@@ -35,6 +35,8 @@ export interface PartContext {
   readonly counts: DoorbellCounts;
   /** BAR0 can be mapped: the client tells nobody of a doorbell. */
   readonly isMapped: boolean;
+  /** Logs what a client has done, at a limited rate. */
+  complain(text: string): void;
 }
 
 /** A range that is to be unmapped when nothing uses it any more. */
@@ -66,6 +68,7 @@ export class SessionPart {
   /** Carries out a command of the admin queue that is the transport's; null elsewhere. */
   ownCommands: ((request: NvmfRequest) => boolean) | null = null;
   private readonly owner: PartOwner;
+  private readonly context: PartContext;
   private readonly cqs = new Map<number, CompletionQueue>();
   private readonly sqs = new Map<number, VfioUserQpair>();
   /** The same, for the loop; and those that end. */
@@ -79,6 +82,7 @@ export class SessionPart {
 
   constructor(id: number, context: PartContext, sharedFd: number, bar0Fd: number, owner: PartOwner) {
     this.id = id;
+    this.context = context;
     this.group = context.group;
     this.options = context.options;
     this.maxIoSize = context.maxIoSize;
@@ -106,6 +110,7 @@ export class SessionPart {
       this.memory.map({ address, length, fd, offset, writable });
     } catch (error) {
       if (!(error instanceof GuestMemoryError)) throw error;
+      this.context.complain(`${this.listenAddress.traddr}: refused ${error.message}`);
       return errnoOf(error.code, Errno.EINVAL);
     }
     this.attachQueues();
@@ -124,6 +129,8 @@ export class SessionPart {
     for (const qpair of this.endings) if (qpair.usesMemory) return 0;
     const ready = this.unmapping;
     this.unmapping = [];
+    const regions = ready.flatMap(({ address, length }) => this.memory.regionsOf(address, length));
+    for (const qpair of this.list) qpair.releaseHeld(regions);
     this.detachQueues();
     for (const { address, length } of ready) this.memory.unmap(address, length);
     this.attachQueues();

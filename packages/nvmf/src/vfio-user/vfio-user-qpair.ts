@@ -261,16 +261,25 @@ export class VfioUserQpair extends NvmfQpair {
     return this.words !== null;
   }
 
-  /** Commands that use the guest's memory: such as wait for an event are none. */
+  /** Commands that use the guest's memory: such as wait for an event, or for the other half of a fused operation, are none. */
   get usesMemory(): boolean {
+    const { fused } = this.group.io;
     for (const request of this.requests.all)
       if (
         request.state === RequestState.EXECUTING &&
         (request.region >= 0 || request.iovs !== null) &&
-        request.length > 0
+        request.length > 0 &&
+        !fused.isHeld(request)
       )
         return true;
     return false;
+  }
+
+  /** These regions go: halves of fused operations whose data lie there end without the other half. */
+  releaseHeld(regions: readonly number[]): void {
+    const { fused } = this.group.io;
+    for (const request of this.requests.all)
+      if (fused.isHeld(request) && liesIn(request, regions)) fused.memoryGone(request);
   }
 
   // --- its end ---
@@ -314,4 +323,9 @@ export class VfioUserQpair extends NvmfQpair {
   abortHeld(_request: NvmfRequest): boolean {
     return false;
   }
+}
+
+function liesIn({ region, iovs }: NvmfRequest, regions: readonly number[]): boolean {
+  if (iovs === null) return regions.includes(region);
+  return iovs.region.subarray(0, iovs.count).some((piece) => regions.includes(piece));
 }

@@ -1,4 +1,4 @@
-import { Logger } from '@spdk-ts/log';
+import { LimitedLogger, Logger } from '@spdk-ts/log';
 import { native, nativeUnavailable } from '@spdk-ts/native';
 import type { Poller, Reactor, Sleeper } from '@spdk-ts/reactor';
 import type { NvmfPollGroup } from '../poll-group.ts';
@@ -22,8 +22,6 @@ const RETRY_PERIOD_US = 10_000;
 /** How long `destroy` waits for what executes, ticks; and how often it looks. */
 const DRAIN_TICKS = 2_000_000_000;
 const DRAIN_PERIOD_US = 500;
-/** Complaints about guests that are logged in one period; the rest are counted. */
-const COMPLAINTS_MAX = 10;
 const COMPLAINTS_PERIOD_US = 1_000_000;
 
 /** NVMe controllers as PCI functions of virtual machines, over the vfio-user protocol, on one reactor. */
@@ -33,7 +31,7 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
   private readonly hub: PartHub;
   private readonly reactor: Reactor;
   private readonly counts: DoorbellCounts = { trapped: 0, mapped: 0, shadowed: 0 };
-  private readonly log = new Logger('nvmf_vfio');
+  private readonly log = new LimitedLogger(new Logger('nvmf_vfio'), 'guests');
   private readonly pollers: Poller[];
   private readonly often: Poller;
   private readonly rarely: Poller;
@@ -42,7 +40,6 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
   private endpoints: Endpoint[] = [];
   /** Completion queues that this reactor's sessions have placed on each. */
   private readonly load: Int32Array;
-  private complaints = 0;
   private fruitless = 0;
   private destroyed = false;
 
@@ -55,6 +52,7 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
     this.shadow = !isMapped && extra['disable_shadow_doorbells'] !== true;
     this.context = {
       ...{ group, options, isMapped, counts: this.counts, traits: traits(this.shadow) },
+      complain: (text) => this.log.warn(text),
       maxIoSize: Math.min(options.max_io_size, group.reactor.buffers.max_bytes),
     };
     this.load = new Int32Array(this.reactor.count);
@@ -66,7 +64,7 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
     this.often = timed('nvmf_vfio_user_doorbells', () => this.look(), LOOK_PERIOD_US);
     this.rarely = timed('nvmf_vfio_user_idle_doorbells', () => this.look(), RARE_PERIOD_US);
     this.retries = timed('nvmf_vfio_user_retry', () => this.retry(), RETRY_PERIOD_US);
-    const complaints = timed('nvmf_vfio_user_complaints', () => this.countComplaints(), COMPLAINTS_PERIOD_US);
+    const complaints = timed('nvmf_vfio_user_complaints', () => this.endPeriod(), COMPLAINTS_PERIOD_US);
     this.pollers = [this.often, this.rarely, this.retries, complaints];
     for (const poller of this.pollers) poller.pause();
     complaints.resume();
@@ -87,7 +85,7 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
       unplace: (reactor: number) => {
         this.load[reactor]!--;
       },
-      complain: (text: string) => this.complain(text),
+      complain: (text: string) => context.complain(text),
     };
     this.endpoints = [...this.endpoints, new Endpoint(address, subnqn, host, () => this.reactor.wake())];
   }
@@ -171,13 +169,8 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
     return 0;
   }
 
-  private complain(text: string): void {
-    if (this.complaints++ < COMPLAINTS_MAX) this.log.warn(text);
-  }
-  private countComplaints(): number {
-    const hidden = this.complaints - COMPLAINTS_MAX;
-    if (hidden > 0) this.log.warn(`${hidden} more complaints about guests are not shown`);
-    this.complaints = 0;
+  private endPeriod(): number {
+    this.log.endPeriod();
     return 0;
   }
 

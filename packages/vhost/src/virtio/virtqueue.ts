@@ -124,7 +124,7 @@ export abstract class Virtqueue {
 
   /** Signals the driver, wanted or not. */
   call(): void {
-    if (this.call_fd >= 0) native!.signalEventFd(this.call_fd);
+    if (this.call_fd >= 0) native!.signalForeignEventFd(this.call_fd);
   }
 
   /** True if something is to be told to the driver, now or a little later. */
@@ -135,7 +135,7 @@ export abstract class Virtqueue {
   /** The ring is not looked at any more: it may not even be there. */
   fail(why: string): void {
     this.broken = true;
-    if (this.err_fd >= 0) native!.signalEventFd(this.err_fd);
+    if (this.err_fd >= 0) native!.signalForeignEventFd(this.err_fd);
     this.sink.ringBroken(this, why);
   }
 
