@@ -105,7 +105,7 @@ export const nvmfTransportMethods = [
       ),
       disable_adaptive_irq: optional(
         t.bool,
-        'Interrupts are given for each batch of completions: there are no adaptive ones here, so it has no effect.',
+        'Guests are interrupted for each batch of completions, also while they take entries from the queue anyway.',
         {
           ...onlyVfio,
           cli: set('-I, --disable-adaptive-irq'),

@@ -16,6 +16,8 @@ export interface CompletionQueueOptions {
   readonly size: number;
   /** Interrupt vector, or -1: it interrupts nobody. */
   readonly vector: number;
+  /** A guest that is about to take entries is not interrupted for more: {@link CompletionQueue.announce}. */
+  readonly adaptive: boolean;
 }
 
 /**
@@ -27,6 +29,7 @@ export class CompletionQueue {
   readonly size: number;
   private readonly address: number;
   private readonly vector: number;
+  private readonly adaptive: boolean;
   private readonly shared: SessionMemory;
   private readonly doorbells: Doorbells;
   private words: Int32Array | null = null;
@@ -36,6 +39,8 @@ export class CompletionQueue {
   /** Entries that the guest was not interrupted for, and when the first was posted. */
   private unannounced = 0;
   private since = 0;
+  /** The head when the guest was last looked at. */
+  private seen = 0;
   /** Submission queues that post here. */
   users = 0;
   /** Its queue pairs are to be looked after at the end of the iteration. */
@@ -46,6 +51,7 @@ export class CompletionQueue {
     this.size = options.size;
     this.address = options.address;
     this.vector = options.vector;
+    this.adaptive = options.adaptive && options.qid !== 0;
     this.shared = shared;
     this.doorbells = doorbells;
   }
@@ -88,18 +94,38 @@ export class CompletionQueue {
       this.tail = 0;
       this.phase ^= 1;
     }
-    if (this.unannounced++ === 0) this.since = now;
+    if (this.unannounced++ > 0) return;
+    this.since = now;
+    if (this.adaptive) this.seen = this.look();
+  }
+
+  /** Where the guest's head is now. */
+  private look(): number {
+    this.head = this.doorbells.head(this.qid, this.head, this.tail, this.size);
+    return this.head;
+  }
+
+  /** True if the guest takes entries just now: it will see what is there, or stop, before the next look. */
+  private isBeingTaken(): boolean {
+    const before = this.seen;
+    this.seen = this.look();
+    return this.seen !== before;
   }
 
   /**
    * Interrupts the guest for what has been posted, unless it has asked that such interrupts be put together (features
-   * 08h and 09h) and it is not yet time. False: that is to be tried again.
+   * 08h and 09h) and it is not yet time, or takes entries anyway (adaptive): for what it has taken there is no interrupt. False:
+   * that is to be tried again.
    */
   announce(now: number): boolean {
     if (this.unannounced === 0) return true;
     if (this.vector < 0) {
       this.unannounced = 0;
       return true;
+    }
+    if (this.adaptive && this.isBeingTaken()) {
+      if (this.head === this.tail) this.unannounced = 0;
+      return this.unannounced === 0;
     }
     const coalescing = this.shared.coalescing;
     const time = (coalescing >>> 8) & 0xff;

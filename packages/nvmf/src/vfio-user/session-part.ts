@@ -60,6 +60,7 @@ export class SessionPart {
   readonly maxIoSize: number;
   readonly traits: TransportTraits;
   readonly isMapped: boolean;
+  private readonly adaptive: boolean;
   readonly memory: GuestMemory;
   readonly shared: SessionMemory;
   readonly doorbells: Doorbells;
@@ -88,6 +89,7 @@ export class SessionPart {
     this.maxIoSize = context.maxIoSize;
     this.traits = context.traits;
     this.isMapped = context.isMapped;
+    this.adaptive = context.options.extra['disable_adaptive_irq'] !== true;
     this.owner = owner;
     this.memory = new GuestMemory(this.group.reactor.regions);
     this.shared = new SessionMemory(sharedFd);
@@ -151,8 +153,8 @@ export class SessionPart {
 
   // --- queues ---
 
-  createCq(options: CompletionQueueOptions): number {
-    const cq = new CompletionQueue(options, this.shared, this.doorbells);
+  createCq(options: Omit<CompletionQueueOptions, 'adaptive'>): number {
+    const cq = new CompletionQueue({ ...options, adaptive: this.adaptive }, this.shared, this.doorbells);
     if (!cq.attach(this.memory)) return Status.INVALID_FIELD;
     this.doorbells.clear(options.qid, false);
     this.cqs.set(options.qid, cq);
