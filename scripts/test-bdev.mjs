@@ -13,6 +13,8 @@ Runs the conformance suite (test/bdev) over a bdev, or over every module of the 
                     takes
   --seed N          replays a run: each prints its seed
   --runs N          random runs of each kind (6): more find more
+  --stacks N        random stacks of modules (4); 0 tests none, and with --stacks-only nothing else is tested
+  --stacks-only     only random stacks
   --no-data         the bdev forgets what is written (assumed where bdev_null_create is called)
   --unmapped WHAT   what unmapped blocks read as: zeroes (the default), or anything
   --portable        without the native addon
@@ -23,6 +25,8 @@ const { values, positionals, fail, whole } = suiteArguments('test-bdev', usage, 
   plugin: { type: 'string', multiple: true },
   seed: { type: 'string' },
   runs: { type: 'string' },
+  stacks: { type: 'string' },
+  'stacks-only': { type: 'boolean' },
   'no-data': { type: 'boolean' },
   unmapped: { type: 'string' },
   portable: { type: 'boolean' },
@@ -35,6 +39,7 @@ const test = {
   ...given,
   seed: whole('seed'),
   runs: whole('runs'),
+  stacks: whole('stacks'),
 };
 const { status } = spawnSync(
   'npx',

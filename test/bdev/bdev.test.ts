@@ -14,11 +14,10 @@ import { bases, layers, makers, stack, stacksOf, subjectsOf } from './builders.t
 import { type Check, checks } from './checks/index.ts';
 import { loadModules } from './modules.ts';
 import { NvmeTargetOfTests } from './nvme-subjects.ts';
-import { chosen, effort, plugins } from './options.ts';
+import { stacks as asked, chosen, effort, plugins } from './options.ts';
 import { resizeBy, type Subject } from './subject.ts';
 import { Trial } from './trial.ts';
 
-const STACKS = 4;
 const HEIGHT_MAX = 4;
 
 console.log(`seed ${effort.seed}: npm run test:bdev -- --seed ${effort.seed}`);
@@ -78,12 +77,13 @@ async function subjectsOfTree(): Promise<Subject[]> {
   ].flatMap((base) => (base === undefined ? [] : stacksOf(base, { among, making: [] }, 1, random)));
   const zoned = fixed.filter(({ kind }) => kind === 'zones');
   const on = [...under, ...zoned];
-  const stacks = Array.from({ length: STACKS }, () => {
+  const stacks = Array.from({ length: asked.count }, () => {
     const base = on[random.below(on.length)]!;
     const built = base.calls.length - 1;
     return stack(base, among, 1 + random.below(Math.max(1, HEIGHT_MAX - built)), random);
   });
   const remote = under.filter(({ keeps_on_reactors }) => keeps_on_reactors === true);
+  if (asked.only) return stacks;
   if (remote.length > 0) stacks.push(stack(remote[random.below(remote.length)]!, among, HEIGHT_MAX, random));
   return [...able, ...fixed, ...others, ...stacks];
 }

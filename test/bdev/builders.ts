@@ -276,7 +276,8 @@ export function stack(base: Subject, among: readonly Layer[], height: number, ra
   for (let i = 0; i < height; i++) {
     const able = among.filter((layer) => fits(layer, top));
     if (able.length === 0) break;
-    top = putOn(top, able[random.below(able.length)]!, `layer${i}`, random);
+    // What it lies on may be a stack itself.
+    top = putOn(top, able[random.below(able.length)]!, `layer${top.calls.length}`, random);
   }
   return top;
 }

@@ -7,6 +7,8 @@ interface Given {
   readonly plugin?: readonly string[];
   readonly seed?: number;
   readonly runs?: number;
+  readonly stacks?: number;
+  readonly 'stacks-only'?: boolean;
   readonly 'no-data'?: boolean;
   readonly unmapped?: 'zeroes' | 'anything';
 }
@@ -18,6 +20,9 @@ export const effort: Effort = {
   seed: given.seed ?? Math.floor(Math.random() * 0x7fff_ffff),
   runs: given.runs ?? 6,
 };
+
+/** How many stacks are made at random, and whether nothing else is tested. */
+export const stacks = { count: given.stacks ?? 4, only: given['stacks-only'] ?? false };
 
 export const plugins: readonly string[] = given.plugin ?? [];
 
