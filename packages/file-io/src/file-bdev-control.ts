@@ -10,12 +10,15 @@ import {
   uuidOf,
 } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
+import { native } from '@spdk-ts/native';
 import type { FileContext } from './context.ts';
 import type { FileZones } from './kernel-zones.ts';
 import { closeFile, measureFile, type OpenedFile, openFile } from './node-open-file.ts';
 import { zonesOfFile } from './zoned-control.ts';
 
 const READ_TYPES = ioTypeMask(IoType.READ, IoType.FLUSH, IoType.RESET, IoType.ABORT);
+/** Of regular files; the addon asks the file system. */
+const SEEK_TYPES = ioTypeMask(IoType.SEEK_DATA, IoType.SEEK_HOLE);
 const WRITE_TYPES = ioTypeMask(IoType.WRITE);
 const ZEROES = ioTypeMask(IoType.WRITE_ZEROES);
 const HOLES = ioTypeMask(IoType.UNMAP);
@@ -85,12 +88,13 @@ export async function createFileBdev(
     );
   }
   const written = readonly ? 0 : WRITE_TYPES | (ranges ? ZEROES : 0) | (ranges && file.discards ? HOLES : 0);
+  const seeks = native !== null && !file.blockDevice ? SEEK_TYPES : 0;
   try {
     const zoned = zonesOfFile(file, options.zoned ?? false);
     return await bdevs.register(module, {
       // The same file keeps its identity over restarts: a host's namespace is found again.
       ...{ name, uuid: options.uuid ?? uuidOf(`file:${file.realpath}`), block_size: file.block_size },
-      ...{ product_name, num_blocks: file.bytes / file.block_size, io_types: READ_TYPES | written },
+      ...{ product_name, num_blocks: file.bytes / file.block_size, io_types: READ_TYPES | written | seeks },
       required_alignment: Math.log2(file.alignment),
       // Holes read as zeroes; what a block device makes of a discard is its own affair.
       unmap_zeroes: !file.blockDevice,

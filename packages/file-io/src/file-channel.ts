@@ -1,8 +1,10 @@
 import { getSystemErrorMap } from 'node:util';
 import { type BdevDescription, type BdevIo, IoStatus, IoType, type ModuleChannel } from '@spdk-ts/bdev';
 import type { Logger } from '@spdk-ts/log';
+import { native } from '@spdk-ts/native';
 import type { FileContext } from './context.ts';
 import type { EngineFactory, EngineOwner, FileEngine } from './engine.ts';
+import { seekBlock } from './file-seek.ts';
 import { FileOperation, Phase } from './operation.ts';
 
 /** Most that is made a hole, or zeroed by the file system, in one request, bytes. */
@@ -95,9 +97,21 @@ export class FileChannel implements ModuleChannel, EngineOwner {
         for (const operation of this.operations) if (operation.io !== null) this.engine.cancel(operation);
         io.complete(IoStatus.SUCCESS);
         break;
+      case IoType.SEEK_DATA:
+      case IoType.SEEK_HOLE:
+        this.seek(io);
+        break;
       default:
         io.complete(IoStatus.FAILED);
     }
+  }
+
+  /** Asks the file system, which answers at once. One that cannot tell has data everywhere. */
+  private seek(io: BdevIo): void {
+    const hole = io.type === IoType.SEEK_HOLE;
+    const found = seekBlock(native!, this.context.fd, this.description, io.offset_blocks, hole);
+    io.seek_offset_blocks = found >= -1 ? found : hole ? -1 : io.offset_blocks;
+    io.complete(IoStatus.SUCCESS);
   }
 
   private newOperation(): FileOperation {

@@ -19,6 +19,18 @@ static napi_value allocate_file(napi_env env, napi_callback_info info) {
   return make_number(env, fallocate((int)fd, (int)mode, offset, length) == 0 ? 0 : -errno);
 }
 
+// seekFile(fd, offset, hole): the first byte from offset on that is data (0) or in a hole (1), or a negative errno (ENXIO:
+// there is none). Moves the descriptor's own offset, which nothing here uses.
+static napi_value seek_file(napi_env env, napi_callback_info info) {
+  struct call call;
+  int64_t fd, offset, hole;
+  if (!get_call(env, info, &call) || !get_integer(&call, 0, 0, INT32_MAX, &fd) ||
+      !get_integer(&call, 1, 0, MAX_SAFE, &offset) || !get_integer(&call, 2, 0, 1, &hole))
+    return NULL;
+  off_t found = lseek((int)fd, offset, hole ? SEEK_HOLE : SEEK_DATA);
+  return make_number(env, found >= 0 ? (double)found : -errno);
+}
+
 // unlockFile(fd): gives up what lockFile took, for every copy of the descriptor.
 static napi_value unlock_file(napi_env env, napi_callback_info info) {
   struct call call;
@@ -60,6 +72,7 @@ static napi_value direct_alignment(napi_env env, napi_callback_info info) {
 void define_file_range(napi_env env, napi_value exports) {
   const napi_property_descriptor methods[] = {
       METHOD("allocateFile", allocate_file),
+      METHOD("seekFile", seek_file),
       METHOD("unlockFile", unlock_file),
       METHOD("directAlignment", direct_alignment),
   };

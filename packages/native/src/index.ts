@@ -83,6 +83,11 @@ export interface Native {
   /** fallocate(mode) of a range, bytes: 0, or a negative errno. Blocks. */
   allocateFile(fd: number, mode: number, offset: number, length: number): number;
   /**
+   * lseek: the first byte from `offset` on that is data (`hole` 0) or in a hole (1), as an offset; or a negative errno:
+   * ENXIO if there is none. Files end with a hole. Blocks.
+   */
+  seekFile(fd: number, offset: number, hole: number): number;
+  /**
    * What O_DIRECT asks of addresses (`memory`) and of offsets and lengths (`offset`), bytes; 0: there is no direct
    * I/O. Null where the kernel or the file system does not tell.
    */

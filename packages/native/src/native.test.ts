@@ -133,6 +133,10 @@ describe.skipIf(native === null)('the addon', () => {
     expect(addon.allocateFile(fd, 3, 4096, 4096)).toBe(0);
     expect([readFileSync(path)[4095], readFileSync(path)[4096]]).toEqual([1, 0]);
     expect(addon.allocateFile(fd, 0x7000, 0, 1)).toBeLessThan(0);
+    // Where the file system knows no holes, all of it is data.
+    expect([4096, 8192]).toContain(addon.seekFile(fd, 100, 1));
+    expect(addon.seekFile(fd, 100, 0)).toBe(100);
+    expect(addon.seekFile(fd, 8192, 0)).toBe(-6);
     const alignment = addon.directAlignment(fd);
     if (alignment !== null) expect(Object.keys(alignment)).toEqual(['memory', 'offset']);
     const copy = openSync(path, 'r+');

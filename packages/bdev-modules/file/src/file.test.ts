@@ -1,12 +1,15 @@
 import {
   chmodSync,
+  closeSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +99,45 @@ describe.each(ways)('file bdev over %s', (way) => {
     expect(new Set(ends.statuses)).toEqual(new Set([IoStatus.SUCCESS]));
     const bytes = readFileSync(path());
     for (let i = 0; i < 200; i++) expect(bytes[i * 512]).toBe((i + 1) & 0xff);
+  });
+
+  it.runIf(native !== null)('finds data and holes, in whole blocks', async () => {
+    const bed = await ModuleBed.start(control, reactorHalf, { uring: way === 'io_uring' });
+    // Data from 64 KiB to 128 KiB, and some 1 KiB at 512 KiB.
+    const bytes = Buffer.alloc(65_536, 7);
+    writeFileSync(path(), '');
+    truncateSync(path(), MIB);
+    const fd = openSync(path(), 'r+');
+    writeSync(fd, bytes, 0, bytes.length, 65_536);
+    writeSync(fd, bytes, 0, 1024, 524_288);
+    closeSync(fd);
+    // Where the file system has larger blocks, or no holes, more of it is data: du tells.
+    const holes = statSync(path()).blocks * 512 < MIB;
+    const block_size = 8192;
+    const channel = bed.channel(await disk(bed, { block_size }));
+    const seek = async (hole: boolean, at: number): Promise<number> => {
+      let found = -2;
+      const owner: BdevIoOwner = {
+        bdevIoDone(io) {
+          expect(io.status).toBe(IoStatus.SUCCESS);
+          found = io.seek_offset_blocks;
+          io.free();
+        },
+      };
+      expect(hole ? channel.seekHole(at, owner) : channel.seekData(at, owner)).toBe(0);
+      while (found === -2) await bed.poll();
+      return found;
+    };
+    expect(await seek(false, 10)).toBe(10);
+    if (!holes) return;
+    expect([await seek(false, 0), await seek(true, 0), await seek(true, 10)]).toEqual([8, 0, 16]);
+    // The block with 1 KiB of data is no hole.
+    expect([await seek(false, 16), await seek(true, 64)]).toEqual([64, 65]);
+    expect([await seek(false, 65), await seek(true, 127)]).toEqual([-1, 127]);
+    const ends = new Ends();
+    channel.unmapBlocks(8, 4, ends);
+    while (ends.statuses.length === 0) await bed.poll();
+    expect([await seek(false, 0), await seek(true, 12)]).toEqual([12, 16]);
   });
 
   it.runIf(native !== null)('gives disk space back on unmap', async () => {

@@ -210,6 +210,7 @@ export function addonCalls(pool: Pool, pick: (below: number) => number): Record<
     punchHole: [fd, offset, length],
     unlockFile: [fd],
     allocateFile: [fd, small(INT32), offset, length],
+    seekFile: [fd, offset, small(1)],
     directAlignment: [fd],
     eventFd: [],
     signalEventFd: [fd],
