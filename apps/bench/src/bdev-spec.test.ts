@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { planBdev } from './bdev-spec.ts';
 
@@ -18,6 +19,11 @@ describe('bdev words', () => {
     expect(calls[0]!.params).toEqual({ name: 'Uring0', filename: '/f', block_size: 4096 });
     expect(file_bytes).toBe(2 ** 30);
     expect(planBdev('file:1G@memory', '/f')).toMatchObject({ in_memory: true, names: ['File0'] });
+  });
+
+  it('makes script bdevs of a script that is there', () => {
+    const { calls, file_bytes } = planBdev('script:1M', '/f');
+    expect([file_bytes, existsSync(String(calls[0]!.params['path']))]).toEqual([null, true]);
   });
 
   it('stacks layers and repeats', () => {

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { formatSize, parseSize } from './size.ts';
 
 /*
@@ -26,7 +27,9 @@ export interface BdevPlan {
   readonly keeps_data: boolean;
 }
 
-const kinds = ['malloc', 'null', 'file', 'aio', 'uring', 'xnvme'] as const;
+const kinds = ['malloc', 'null', 'script', 'file', 'aio', 'uring', 'xnvme'] as const;
+/** What a script bdev is of: the example of the checkout. */
+const ramDisk = fileURLToPath(new URL('../../../examples/script-bdev/ram-disk.mjs', import.meta.url));
 const layers = ['passthru', 'delay', 'error', 'split'] as const;
 type Kind = (typeof kinds)[number];
 type Layer = (typeof layers)[number];
@@ -50,7 +53,7 @@ export function planBdev(spec: string, file: string): BdevPlan {
   const size = parseSize(sizeText!);
   const block_size = parseSize(blockText ?? 512);
   if (size % block_size !== 0) throw wrong(`${formatSize(size)} is not a multiple of ${block_size}`);
-  const on_file = kind !== 'malloc' && kind !== 'null';
+  const on_file = kind !== 'malloc' && kind !== 'null' && kind !== 'script';
   if (memory !== undefined && !on_file) throw wrong('@memory is for bdevs on files');
   if (count < 1 || (on_file && count > 1)) throw wrong('one bdev has the file for itself');
   const calls: RpcCall[] = [];
@@ -65,7 +68,7 @@ export function planBdev(spec: string, file: string): BdevPlan {
     }
     names.push(name);
   }
-  const memory_bytes = kind === 'malloc' ? size * count : 0;
+  const memory_bytes = kind === 'malloc' || kind === 'script' ? size * count : 0;
   return {
     ...{ calls, names, memory_bytes, size, file_bytes: on_file ? size : null },
     ...{ in_memory: memory !== undefined, keeps_data: kind !== 'null' },
@@ -83,6 +86,8 @@ function baseParams(
     case 'malloc':
     case 'null':
       return { name, num_blocks: size / block_size, block_size };
+    case 'script':
+      return { name, path: ramDisk, num_blocks: size / block_size, block_size, watch: false };
     case 'xnvme':
       return { name, filename, io_mechanism: 'io_uring' };
     default:
