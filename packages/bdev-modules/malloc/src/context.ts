@@ -21,6 +21,8 @@ export interface MallocContext {
   /** As given: for saving. */
   readonly physical_block_size: number;
   readonly numa_id: number;
+  /** Of BlockLocks; null: blocks need no locks. */
+  readonly locks: SharedArrayBuffer | null;
   /** Null: the bdev has no zones. */
   readonly zones: SharedZones | null;
 }

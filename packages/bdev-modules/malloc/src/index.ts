@@ -19,6 +19,7 @@ import {
   zonesFor,
 } from '@spdk-ts/bdev';
 import { allocateSharedMemory, releaseSharedMemory } from '@spdk-ts/env';
+import { BlockLocks } from './block-locks.ts';
 import { type MallocContext, SEGMENT_BYTES, type Segment } from './context.ts';
 import { type KvCreateParams, kvConfig, kvInfo, kvSpec } from './kv-control.ts';
 import { protectBlocks } from './protect-control.ts';
@@ -95,10 +96,12 @@ class MallocModule {
     if (physical % 512 !== 0)
       throw new BdevError(Errno.EINVAL, `physical_block_size is ${physical}; give a multiple of 512 (bytes)`);
     const zones = zonesFor({ ...params, md_size: metadata.md_size }, num_blocks);
+    const locked = metadata.dif_type !== 0 || (metadata.md_size > 0 && !metadata.md_interleave);
     const context: MallocContext = {
       ...this.allocateBlocks(metadata, num_blocks),
       physical_block_size: physical || block_size,
       numa_id: params.numa_id ?? -1,
+      locks: locked ? BlockLocks.allocate() : null,
       zones,
     };
     const spec: BdevSpec = {
@@ -108,8 +111,9 @@ class MallocModule {
       ...zonedSpec(zones, metadata.md_size === 0 ? TYPES : TYPES & ~ioTypeMask(IoType.ZCOPY)),
       physical_block_size: context.physical_block_size,
       optimal_io_boundary: params.optimal_io_boundary ?? 0,
-      // Separate metadata may be in another segment than their block: there is no place for both.
-      reads_in_place: metadata.md_size === 0 || metadata.md_interleave,
+      // Separate metadata may be in another segment than their block: there is no place for both. What is read in place
+      // may change before its user has checked it.
+      reads_in_place: !locked,
       writes_at_once: true,
       unmap_zeroes: true,
     };

@@ -14,13 +14,16 @@ import {
 import { type Dif, DifFailure, type DifTags, DifType, Pieces } from '@spdk-ts/dif';
 import type { RegionTable } from '@spdk-ts/env';
 import type { Thread } from '@spdk-ts/reactor';
+import { BlockLocks } from './block-locks.ts';
 import { MallocChannel } from './channel.ts';
+import type { MallocContext } from './context.ts';
 import type { Segments } from './segments.ts';
 
 /**
  * A thread's way to a malloc bdev with metadata. Protection information is checked in what is written before it is
  * taken, and in memory before it is read or copied; copies get the reference tags of where they go. Cleared blocks get
- * valid protection information, unmapped ones that of deallocated blocks, which no check refuses.
+ * valid protection information, unmapped ones that of deallocated blocks, which no check refuses. Whatever touches
+ * both blocks and their protection information, or separate metadata, does so under the blocks' locks.
  */
 export class MallocMetadataChannel extends MallocChannel {
   private readonly regions: RegionTable;
@@ -29,6 +32,8 @@ export class MallocMetadataChannel extends MallocChannel {
   private readonly dif: Dif;
   /** Bytes of a block's separate metadata, else 0. */
   private readonly separate_md: number;
+  /** Null: metadata are no more than a part of larger blocks. */
+  private readonly locks: BlockLocks | null;
   private readonly data = new Pieces();
   private readonly metadata = new Pieces();
   private readonly other = new Pieces();
@@ -53,10 +58,26 @@ export class MallocMetadataChannel extends MallocChannel {
     this.md_segments = md_segments;
     this.dif = difOf(description);
     this.separate_md = description.md_interleave ? 0 : description.md_size;
+    const { locks } = description.context as MallocContext;
+    this.locks = locks === null ? null : new BlockLocks(locks, description.block_size);
     this.zeroes = Pieces.of(new Uint8Array(description.block_size));
   }
 
   override submit(io: BdevIo): void {
+    const { locks } = this;
+    const transfers = io.type === IoType.READ || io.type === IoType.WRITE || io.type === IoType.COMPARE;
+    if (locks === null || !transfers) {
+      this.begin(io);
+      return;
+    }
+    locks.acquire(io.offset_blocks, io.num_blocks);
+    this.begin(io);
+    // Copies that were put off belong to what the locks keep together.
+    this.memory.settle();
+    locks.release();
+  }
+
+  private begin(io: BdevIo): void {
     if (io.type === IoType.READ) {
       if (!this.verifyStored(io, io.offset_blocks, 0, io.num_blocks)) return;
       if (this.hasMetadata(io)) this.copyMetadata(io, true);
@@ -67,8 +88,6 @@ export class MallocMetadataChannel extends MallocChannel {
       return;
     }
     super.submit(io);
-    // Separate metadata were copied at once: data that came later could be beside those of another I/O.
-    if (this.separate_md > 0) this.memory.settle();
   }
 
   private hasMetadata(io: BdevIo): boolean {
@@ -141,6 +160,12 @@ export class MallocMetadataChannel extends MallocChannel {
   }
 
   protected override clearBlocks(io: BdevIo, skip: number, blocks: number): void {
+    this.locks?.acquire(io.offset_blocks + skip, blocks);
+    this.clearWithMetadata(io, skip, blocks);
+    this.locks?.release();
+  }
+
+  private clearWithMetadata(io: BdevIo, skip: number, blocks: number): void {
     // What was put off must not come over the zeroes that protection information is made for.
     this.memory.settle();
     super.clearBlocks(io, skip, blocks);
@@ -156,6 +181,13 @@ export class MallocMetadataChannel extends MallocChannel {
   }
 
   protected override copyBlocks(io: BdevIo, skip: number, blocks: number): boolean {
+    this.locks?.acquireBoth(io.src_offset_blocks + skip, io.offset_blocks + skip, blocks);
+    const done = this.copyWithMetadata(io, skip, blocks);
+    this.locks?.release();
+    return done;
+  }
+
+  private copyWithMetadata(io: BdevIo, skip: number, blocks: number): boolean {
     const from = io.src_offset_blocks + skip;
     const to = io.offset_blocks + skip;
     if (!this.verifyStored(io, from, skip, blocks)) return false;
