@@ -1,6 +1,7 @@
 import type { Method, MethodParams, MethodResult } from './method.ts';
 import { bdevMethods } from './methods/bdev.ts';
 import { bdevRateMethods } from './methods/bdev-rate.ts';
+import { bdevZoneMethods } from './methods/bdev-zone.ts';
 import { bdevperfMethods } from './methods/bdevperf.ts';
 import { coreMethods } from './methods/core.ts';
 import { frameworkMethods } from './methods/framework.ts';
@@ -29,6 +30,7 @@ type Builtin =
   | (typeof keyringMethods)[number]
   | (typeof bdevMethods)[number]
   | (typeof bdevRateMethods)[number]
+  | (typeof bdevZoneMethods)[number]
   | (typeof nvmfTargetMethods)[number]
   | (typeof nvmfTransportMethods)[number]
   | (typeof nvmfSubsystemMethods)[number]
@@ -82,6 +84,7 @@ registerSchema(
     keyringMethods,
     bdevMethods,
     bdevRateMethods,
+    bdevZoneMethods,
     nvmfTargetMethods,
     nvmfTransportMethods,
     nvmfSubsystemMethods,

@@ -10,6 +10,12 @@ import type { BdevModule } from './module.ts';
 /** What a bdev's users are told. `remove`: give back channels and close the descriptor. `resize`: see its description. */
 export type BdevEvent = 'remove' | 'resize';
 
+/** Blocks of a bdev whose medium has changed, or should be looked after: what they hold may be lost. */
+export interface MediaEvent {
+  readonly offset_blocks: number;
+  readonly num_blocks: number;
+}
+
 export interface BdevOpenOptions {
   readonly write: boolean;
   /**
@@ -17,7 +23,12 @@ export interface BdevOpenOptions {
    * then says hides_metadata, which {@link BdevService.getChannel} is to be told.
    */
   readonly hide_metadata?: boolean;
-  readonly owner: { readonly name: string; onEvent(event: BdevEvent): void };
+  readonly owner: {
+    readonly name: string;
+    onEvent(event: BdevEvent): void;
+    /** Media events: see {@link BdevRegistry.reportMedia}. */
+    onMedia?(events: readonly MediaEvent[]): void;
+  };
 }
 
 /** The right to use a bdev: while one is open, the bdev stays. Channels must be put before it is closed. */
@@ -75,6 +86,10 @@ export class BdevEntry {
 
   tell(event: BdevEvent): void {
     for (const descriptor of [...this.descriptors]) descriptor.owner.onEvent(event);
+  }
+
+  tellMedia(events: readonly MediaEvent[]): void {
+    for (const { owner } of [...this.descriptors]) owner.onMedia?.(events);
   }
 
   /** Resolves when no descriptor is open. */

@@ -4,7 +4,7 @@ export { BdevChannel } from './channel.ts';
 export type { ClaimOptions, ClaimType } from './claim-control.ts';
 export { type DataPlace, dataDigest, placeDigest } from './data-digest.ts';
 export type { BdevDescription, BdevSpec } from './description.ts';
-export type { BdevDescriptor, BdevEvent, BdevOpenOptions } from './entry-control.ts';
+export type { BdevDescriptor, BdevEvent, BdevOpenOptions, MediaEvent } from './entry-control.ts';
 export { BdevError } from './errors.ts';
 export { copyFromIo, copyToIo, ioEquals } from './gather.ts';
 export { defaultHistogram, Histogram, type HistogramOptions } from './histogram.ts';
@@ -64,6 +64,7 @@ export { getZoneInfo, zoneAppend, zoneAppendv, zoneManagement, zoneManagementAll
 export { type SharedZones, type ZoneParams, zonedSpec, zoneParams, zonesFor } from './zone-geometry.ts';
 export { completeZoneIo, reportZones, touchesOffline } from './zone-io.ts';
 export { type ZoneInfo, ZoneReport } from './zone-report.ts';
+export { noZonesToWear, type WornZoneState, wearZone } from './zone-wear-control.ts';
 export type { BdevZones } from './zoned.ts';
 export { ZonedChannel } from './zoned-channel.ts';
 

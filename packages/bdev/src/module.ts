@@ -1,6 +1,7 @@
 import type { Reactor, ReactorHost, Thread } from '@spdk-ts/reactor';
 import type { BdevIo } from './bdev-io.ts';
 import type { BdevDescription, BdevSpec } from './description.ts';
+import type { WornZoneState } from './zone-wear-control.ts';
 
 /** A call that makes what a module has again, for save_config. */
 export interface ModuleCall {
@@ -33,6 +34,11 @@ export interface BdevModule {
   examineDisk?(description: BdevDescription): Promise<void>;
   /** The application is about to end: I/O that waits for what may never come is to fail. */
   ending?(): void;
+  /**
+   * For a module that has zones of its own: makes the one that starts at block `zone_id` read only or offline. Rejects with
+   * BdevError. See wearZone.
+   */
+  wearZone?(description: BdevDescription, zone_id: number, state: WornZoneState): Promise<void>;
   /** `driver_specific` of bdev_get_bdevs. */
   info?(description: BdevDescription): Record<string, unknown>;
 }

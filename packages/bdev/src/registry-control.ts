@@ -2,7 +2,7 @@ import { Logger } from '@spdk-ts/log';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { BdevDescription, BdevSpec } from './description.ts';
 import type { DeviceStat } from './device.ts';
-import { type BdevDescriptor, BdevEntry, type BdevOpenOptions } from './entry-control.ts';
+import { type BdevDescriptor, BdevEntry, type BdevOpenOptions, type MediaEvent } from './entry-control.ts';
 import { BdevError } from './errors.ts';
 import { Examination } from './examine-control.ts';
 import { defaultHistogram, Histogram, type HistogramOptions } from './histogram.ts';
@@ -19,6 +19,7 @@ import type { LbaRangeLock, RangeLockDescription } from './range-lock.ts';
 import { RangeLocks } from './range-lock-control.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { RateLimitControl } from './rate-limits-control.ts';
+import { checkZoneId, noZonesToWear, type WornZoneState } from './zone-wear-control.ts';
 
 /** What happens to bdevs, as notify_get_notifications names it. */
 export type BdevNotification = 'bdev_register' | 'bdev_unregister' | 'bdev_resize';
@@ -287,6 +288,33 @@ export class BdevRegistry {
       this.notify('bdev_resize', before.name);
     }
     return entry.description;
+  }
+
+  /**
+   * For modules: tells everyone who has a bdev open, and wants to know, of ranges of blocks whose medium needs attention;
+   * bdevs that stand on it tell their own users of what is theirs. Throws BdevError: ENODEV, EINVAL for blocks that it
+   * does not have.
+   */
+  reportMedia(name: string, events: readonly MediaEvent[]): void {
+    const entry = this.entry(name);
+    const { num_blocks } = entry.description;
+    for (const event of events) {
+      checkNumber('offset_blocks', event.offset_blocks, 0, num_blocks - 1);
+      checkNumber('num_blocks', event.num_blocks, 1, num_blocks - event.offset_blocks);
+    }
+    entry.tellMedia(events);
+  }
+
+  /**
+   * Lets the medium of a zone fail: makes the one that starts at block `zone_id` read only or offline, and tells of it
+   * as of a media event. Rejects with BdevError: ENODEV, ENOTSUP where the zones are not the module's own, EINVAL, EPERM.
+   */
+  async wearZone(name: string, zone_id: number, state: WornZoneState): Promise<void> {
+    const { description, module } = this.entry(name);
+    checkZoneId(description, zone_id);
+    if (module.wearZone === undefined) throw noZonesToWear(description);
+    await module.wearZone(description, zone_id, state);
+    this.reportMedia(name, [{ offset_blocks: zone_id, num_blocks: description.zone_size }]);
   }
 
   /**

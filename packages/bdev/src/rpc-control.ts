@@ -70,6 +70,11 @@ export function registerBdevRpcs(
     return true;
   });
 
+  rpc.register('bdev_set_zone_state', async ({ name, zone_id, state }) => {
+    await registry.wearZone(name, zone_id, state);
+    return true;
+  });
+
   rpc.register('bdev_set_qos_limit', async ({ name, ...limits }) => {
     await registry.setRateLimits(name, limits);
     return true;

@@ -6,6 +6,7 @@ import {
   type BdevRegistry,
   type BdevSpec,
   Errno,
+  type MediaEvent,
 } from '@spdk-ts/bdev';
 import { type LogFlag, Logger } from '@spdk-ts/log';
 import type { StackedContext } from './derived.ts';
@@ -141,6 +142,22 @@ export class Stack {
         this.log.error(`after bdev ${this.base_name} has changed its size: ${(error as Error).message}`);
       }
     });
+  }
+
+  /** What happens to the base's medium happens to that of its parts. */
+  onMedia(events: readonly MediaEvent[]): void {
+    for (const name of this.parts) {
+      const part = this.bdevs.get(name);
+      if (part === undefined) continue;
+      const { offset_blocks } = part.context as StackedContext;
+      const own: MediaEvent[] = [];
+      for (const event of events) {
+        const first = Math.max(0, event.offset_blocks - offset_blocks);
+        const end = Math.min(part.num_blocks, event.offset_blocks + event.num_blocks - offset_blocks);
+        if (end > first) own.push({ offset_blocks: first, num_blocks: end - first });
+      }
+      if (own.length > 0) this.bdevs.reportMedia(name, own);
+    }
   }
 
   private async unregisterParts(): Promise<void> {

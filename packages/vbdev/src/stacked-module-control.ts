@@ -6,6 +6,8 @@ import {
   type BdevSpec,
   Errno,
   type ModuleCall,
+  noZonesToWear,
+  type WornZoneState,
 } from '@spdk-ts/bdev';
 import { type LogFlag, Logger } from '@spdk-ts/log';
 import type { StackedContext } from './derived.ts';
@@ -31,6 +33,8 @@ export interface StackedKind<P> {
   calls(params: P, parts: readonly BdevDescription[]): readonly ModuleCall[];
   /** The value of `driver_specific`. */
   info(description: BdevDescription): Record<string, unknown>;
+  /** Where the zones are its own: see BdevModule. */
+  wearZone?(description: BdevDescription, zone_id: number, state: WornZoneState): Promise<void>;
   /** True if its bdevs are as large as the base at any time. */
   readonly follows_size: boolean;
 }
@@ -179,6 +183,11 @@ export class StackedModule<P> implements BdevModule {
   private callsOf({ params, stack }: Configuration<P>): ModuleCall[] {
     const parts = stack.names.flatMap((name) => this.bdevs.get(name) ?? []);
     return [...this.kind.calls(params, parts)];
+  }
+
+  async wearZone(description: BdevDescription, zone_id: number, state: WornZoneState): Promise<void> {
+    if (this.kind.wearZone === undefined) throw noZonesToWear(description);
+    await this.kind.wearZone(description, zone_id, state);
   }
 
   info(description: BdevDescription): Record<string, unknown> {

@@ -39,6 +39,32 @@ describe('the state machine', () => {
     return table;
   }
 
+  it('wears out from any state, and does not come back', () => {
+    for (const state of states) {
+      const worn = inState(state);
+      expect(worn.wear(0, READ_ONLY)).toBe(state === OFFLINE ? 0xbf : 0);
+      expect(worn.state(0)).toBe(state === OFFLINE ? OFFLINE : READ_ONLY);
+      const gone = inState(state);
+      expect(gone.wear(0, OFFLINE)).toBe(0);
+      expect([gone.state(0), gone.offline_zones, gone.open_zones, gone.active_zones]).toEqual([
+        OFFLINE,
+        1,
+        0,
+        0,
+      ]);
+    }
+    const held = inState(FULL);
+    held.hold(0);
+    expect(held.wear(0, OFFLINE)).toBe(BUSY);
+    held.release(0);
+    // What is under way ends as it ends.
+    const written = inState(EMPTY);
+    expect(written.startWrite(0, 3)).toBe(0);
+    expect(written.wear(0, READ_ONLY)).toBe(0);
+    written.endWrite(0, 3, true);
+    expect([written.state(0), written.blocksWritten(0), written.isQuiet(0)]).toEqual([READ_ONLY, 3, true]);
+  });
+
   it.each(transitions)('%s', (_name, action, targets) => {
     states.forEach((state, at) => {
       const table = inState(state);

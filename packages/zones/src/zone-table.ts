@@ -224,6 +224,21 @@ export class ZoneTable {
     }
   }
 
+  /**
+   * The medium under a zone wears out: the zone becomes read only, or offline, whatever its state (ZNS 1.1, 2.1.1.3.1); from
+   * offline there is no way back. Writes under way end as they end.
+   */
+  wear(zone: number, state: typeof ZoneState.READ_ONLY | typeof ZoneState.OFFLINE): number {
+    this.lock.acquire();
+    let status: number = SUCCESS;
+    if (this.held[zone] !== 0) status = BUSY;
+    else if (this.states[zone] === ZoneState.OFFLINE && state !== ZoneState.OFFLINE)
+      status = invalidZoneStateTransition;
+    else this.change(zone, state);
+    this.lock.release();
+    return status;
+  }
+
   private open(zone: number, state: number): number {
     if (state === ZoneState.EXPLICIT_OPEN) return SUCCESS;
     if (!isWritable(state)) return invalidZoneStateTransition;

@@ -13,6 +13,8 @@ import {
   IoType,
   ioTypeMask,
   type MetadataParams,
+  type WornZoneState,
+  wearZone,
   type ZoneParams,
   zonedSpec,
   zoneParams,
@@ -206,6 +208,10 @@ class MallocModule {
       ...zoneParams(context.zones),
     };
     return [{ method: 'bdev_malloc_create', params }];
+  }
+
+  async wearZone({ context }: BdevDescription, zone_id: number, state: WornZoneState): Promise<void> {
+    await wearZone((context as MallocContext).zones!, zone_id, state);
   }
 
   info(description: BdevDescription): Record<string, unknown> {

@@ -6,6 +6,7 @@ import { ZoneAction, ZoneState } from '@spdk-ts/zones';
 import { describe, expect, it } from 'vitest';
 import { ModuleBed } from '../../test/bed.ts';
 import { Ends, expectSameAfterLoad } from '../../test/stack.ts';
+import { expectWornZones } from '../../test/worn-zones.ts';
 import { expectFilledByTwo, ZoneUser, zonesAgainstModel } from '../../test/zoned.ts';
 import control from './index.ts';
 import reactorHalf from './reactor.ts';
@@ -55,6 +56,18 @@ describe('a zoned malloc bdev', () => {
     await expect(bed.rpc.call('bdev_malloc_resize', { name: 'Z', new_size: 1 })).rejects.toMatchObject({
       code: -95,
     });
+  });
+
+  it('has zones that fail when they are told to', async () => {
+    const bed = await start();
+    await create(bed, { max_open_zones: 1, max_active_zones: 2 });
+    const user = userOf(bed);
+    await expectWornZones(bed, user, 'Z', true);
+    // They are neither open nor active any more.
+    for (const zone of [0, 3]) expect(await user.append(zone * 32, [1])).toEqual([0, zone * 32]);
+    await bed.rpc.call('bdev_malloc_create', { name: 'Plain', block_size: 512, num_blocks: 64 });
+    const params = { name: 'Plain', zone_id: 0, state: 'offline' } as const;
+    await expect(bed.rpc.call('bdev_set_zone_state', params)).rejects.toMatchObject({ code: -95 });
   });
 
   it('does as the model does, and reads zeroes beyond the write pointer', async () => {

@@ -11,6 +11,7 @@ import {
   IoType,
   ioTypeMask,
   type MetadataParams,
+  wearZone,
   type ZoneParams,
   zonedSpec,
   zoneParams,
@@ -109,7 +110,12 @@ const plugin: BdevControlPlugin = {
   methods,
   reactorEntry: new URL('./reactor.js', import.meta.url).href,
   setup({ bdevs, rpc }: BdevPluginContext) {
-    bdevs.registerModule({ name: MODULE, destroy: () => {}, config });
+    bdevs.registerModule({
+      name: MODULE,
+      destroy: () => {},
+      config,
+      wearZone: ({ context }, zone_id, state) => wearZone((context as NullContext).zones!, zone_id, state),
+    });
     rpc.register('bdev_null_create', async (params) => (await createNull(bdevs, params)).name);
     rpc.register('bdev_null_delete', async ({ name }) => {
       await bdevs.unregister(name, MODULE);

@@ -9,13 +9,14 @@ import {
   IoType,
   ioTypeMask,
   uuidOf,
+  wearZone,
 } from '@spdk-ts/bdev';
 import { releaseSharedMemory, type SharedMemory } from '@spdk-ts/env';
 import { Logger } from '@spdk-ts/log';
 import { derivedSpec, type StackedContext, type StackedKind, StackedModule } from '@spdk-ts/vbdev';
 import type { ZoneBlockContext } from './context.ts';
 import { methods } from './schema.ts';
-import { openState, saveState, type ZoneBlockParams } from './state-control.ts';
+import { commitState, openState, saveState, type ZoneBlockParams } from './state-control.ts';
 
 const MODULE = 'zone_block';
 const FLAG = 'vbdev_zone_block';
@@ -111,6 +112,10 @@ function kindOf(bdevs: BdevRegistry, formats: Set<string>): StackedKind<ZoneBloc
         params: { name, base_bdev, zone_capacity, optimal_open_zones },
       },
     ],
+    async wearZone({ id, context }, zone_id, state) {
+      await wearZone((context as ZoneBlockContext).zones, zone_id, state);
+      await commitState(bdevs, id);
+    },
     info: ({ name, context, optimal_open_zones }) => {
       const { base_name, layout } = context as ZoneBlockContext;
       const { zone_capacity } = layout;

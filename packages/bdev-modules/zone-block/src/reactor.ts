@@ -2,7 +2,7 @@ import { registerReactorModule } from '@spdk-ts/bdev';
 import type { ReactorPlugin } from '@spdk-ts/reactor';
 import type { StoredZones } from './context.ts';
 import { ZoneBlockDevice } from './device.ts';
-import { writeState } from './write-state.ts';
+import { commitState, writeState } from './write-state.ts';
 
 const plugin: ReactorPlugin = {
   name: 'bdev_zone_block',
@@ -13,6 +13,7 @@ const plugin: ReactorPlugin = {
     });
     return {
       format: (stored: StoredZones) => writeState(reactor, stored, true),
+      commit: ({ id }: { id: number }) => commitState(reactor, id),
       save: (stored: StoredZones) => writeState(reactor, stored, false),
     };
   },

@@ -74,6 +74,15 @@ export async function saveState(bdevs: BdevRegistry, stored: StoredZones): Promi
   }
 }
 
+/** Makes the zones' state stable while the bdev is in use. Rejects with BdevError EIO. */
+export async function commitState(bdevs: BdevRegistry, id: number): Promise<void> {
+  try {
+    await bdevs.host.call(0, 'bdev_zone_block', 'commit', { id });
+  } catch (error) {
+    throw BdevError.from(error);
+  }
+}
+
 async function findLayout(
   bdevs: BdevRegistry,
   { zone_capacity }: ZoneBlockParams,

@@ -61,33 +61,68 @@ function write(thread: Thread, base: BdevChannel, store: ZoneStore, format: bool
   inOrder(format ? formatting : [pages], then);
 }
 
+function threadOf(reactor: Reactor): Thread {
+  const thread = reactor.threads[0];
+  if (thread === undefined)
+    throw new BdevError(Errno.ENODEV, `reactor ${reactor.index} has no thread to write on; ask reactor 0`);
+  return thread;
+}
+
+/** Runs `work` on a thread, as everything else that touches its channels. Resolves with the status that it tells of. */
+function onThread(thread: Thread, work: (then: Then) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    thread.send(() => {
+      try {
+        work(resolve);
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+function checkEnd(status: number): void {
+  if (status !== IoStatus.SUCCESS)
+    throw new BdevError(Errno.EIO, `writing the state of zones ended with bdev status ${status}`);
+}
+
 /**
  * For the control thread, while no reactor has the bdev: brings what has changed to the base. `format`: the base has
  * no state of zones, or is to lose it. Rejects with BdevError: ENODEV if the base is gone, EIO.
  */
 export async function writeState(reactor: Reactor, stored: StoredZones, format: boolean): Promise<void> {
-  const thread = reactor.threads[0];
-  if (thread === undefined)
-    throw new BdevError(Errno.ENODEV, `reactor ${reactor.index} has no thread to write on; ask reactor 0`);
+  const thread = threadOf(reactor);
   const store = new ZoneStore(stored, reactor);
   try {
-    const status = await new Promise<number>((resolve, reject) => {
-      // On the thread, as everything else that touches its channels.
-      thread.send(() => {
-        try {
-          const base = getBdevService(reactor).getChannel(stored.base_id, thread);
-          write(thread, base, store, format, (end) => {
-            base.put();
-            resolve(end);
-          });
-        } catch (error) {
-          reject(error);
-        }
+    const status = await onThread(thread, (then) => {
+      const base = getBdevService(reactor).getChannel(stored.base_id, thread);
+      write(thread, base, store, format, (end) => {
+        base.put();
+        then(end);
       });
     });
-    if (status !== IoStatus.SUCCESS)
-      throw new BdevError(Errno.EIO, `writing the state of zones ended with bdev status ${status}`);
+    checkEnd(status);
   } finally {
     store.close();
   }
+}
+
+/** For the control thread, while the bdev is in use: a flush of it, which makes what has changed stable. Rejects with BdevError. */
+export async function commitState(reactor: Reactor, id: number): Promise<void> {
+  const thread = threadOf(reactor);
+  const status = await onThread(thread, (then) => {
+    const channel = getBdevService(reactor).getChannel(id, thread);
+    const io = channel.getIo() ?? channel.getIoBeyond();
+    io.type = IoType.FLUSH;
+    io.offset_blocks = 0;
+    io.num_blocks = channel.num_blocks;
+    const end = (ended: BdevIo, how: number): void => {
+      ended.free();
+      channel.put();
+      then(how);
+    };
+    io.owner = { bdevIoDone: (ended) => end(ended, ended.status) };
+    if (channel.submit(io) !== 0) end(io, IoStatus.FAILED);
+  });
+  checkEnd(status);
 }

@@ -15,6 +15,7 @@ import split from '../../split/src/index.ts';
 import splitReactor from '../../split/src/reactor.ts';
 import { ModuleBed } from '../../test/bed.ts';
 import { Ends, expectSameAfterLoad } from '../../test/stack.ts';
+import { expectWornZones } from '../../test/worn-zones.ts';
 import { ZoneUser, zonesAgainstModel } from '../../test/zoned.ts';
 import control from './index.ts';
 import reactorHalf from './reactor.ts';
@@ -75,6 +76,33 @@ describe('a zone_block bdev', () => {
     before.channel.put();
     await bed.until(create(bed));
     await zonesAgainstModel(userOf(bed), CAPACITY);
+  });
+
+  it('has zones that fail when they are told to, for good; who stands on them hears of it', async () => {
+    const bed = await start();
+    await base(bed);
+    await bed.until(create(bed));
+    const user = userOf(bed);
+    await expectWornZones(bed, user, 'Z', true);
+    user.channel.put();
+    await remove(bed);
+    await bed.until(create(bed));
+    const again = userOf(bed);
+    expect(await again.states()).toEqual([EMPTY, READ_ONLY, OFFLINE, EMPTY]);
+    expect(await again.read(SIZE, 2)).toEqual([7, 0]);
+    again.channel.put();
+    await bed.rpc.call('bdev_passthru_create', { name: 'P', base_bdev_name: 'Z' });
+    await bed.rpc.call('bdev_split_create', { base_bdev: 'P', split_count: 2 });
+    const told: unknown[] = [];
+    for (const name of ['Pp0', 'Pp1']) {
+      const owner = { name, onEvent: () => {}, onMedia: (events: unknown) => told.push([name, events]) };
+      bed.bdevs.open(name, { write: true, owner });
+    }
+    const worn = { name: 'Z', zone_id: 3 * SIZE, state: 'read_only' } as const;
+    await bed.until(bed.rpc.call('bdev_set_zone_state', worn));
+    expect(told).toEqual([['Pp1', [{ offset_blocks: SIZE, num_blocks: SIZE }]]]);
+    const upper = { ...worn, name: 'P' };
+    await expect(bed.until(bed.rpc.call('bdev_set_zone_state', upper))).rejects.toMatchObject({ code: -95 });
   });
 
   it('is passed on by stacked bdevs, also in parts', async () => {
