@@ -153,3 +153,50 @@ it('what is saved names the keys, never their contents, and brings everything ba
   await front.rpc('bdev_nvme_detach_controller', { name: 'Nvme0' });
   expect(await users('host2')).toBe(1);
 });
+
+it('takes other keys on each of several paths', async () => {
+  const second = await freePort();
+  const listener = { listen_address: listenAddress(second), secure_channel: true };
+  await back.rpc('nvmf_subsystem_add_listener', { nqn: NQN, ...listener });
+  const proxy = 'nqn.2026-11.io.spdk-ts:paths';
+  const keys = (host: string, ctrlr: string) => ({ dhchap_key: host, dhchap_ctrlr_key: ctrlr });
+  for (const trsvcid of [secure, second])
+    await front.rpc('bdev_nvme_attach_controller', {
+      ...attach({ trsvcid: String(trsvcid), ...keys('host2', 'ctrlr2') }),
+      multipath_opts: { policy: 'active_active' },
+    });
+  const port = await freePort();
+  await front.export(proxy, ['Nvme0n1'], port);
+  await using connection = await connect(`trtype:TCP traddr:127.0.0.1 trsvcid:${port} subnqn:${proxy}`);
+  const namespace = connection.namespace(1);
+  const reads = async (): Promise<void> => {
+    for (let i = 0; i < 20; i++) expect((await namespace.read(i, 8)).length).toBe(4096);
+  };
+  const paths = async (): Promise<string[]> => {
+    const [{ ctrlrs }] = await front.rpc('bdev_nvme_get_controllers', { name: 'Nvme0' });
+    return ctrlrs.map(({ state }: Json) => state);
+  };
+  await reads();
+  const held = (await users('host2')) as number;
+  await back.rpc('nvmf_subsystem_set_keys', { nqn: NQN, host: HOST, ...keys('host', 'ctrlr') });
+  expect(await front.rpc('bdev_nvme_set_keys', { name: 'Nvme0', ...keys('host', 'ctrlr') })).toBe(true);
+  await reads();
+  // Each path holds the new key, and none the old one.
+  expect([await users('host'), await users('host2')]).toEqual([3, held - 2]);
+  expect((await front.rpc('keyring_get_keys')).length).toBe(Object.keys(contents).length);
+  const { config } = (await front.config()).subsystems.find(({ subsystem }: Json) => subsystem === 'bdev');
+  const saved = config.filter(({ method }: Json) => method === 'bdev_nvme_attach_controller');
+  expect(saved.map(({ params }: Json) => [params.trsvcid, params.dhchap_key])).toEqual([
+    [String(secure), 'host'],
+    [String(second), 'host'],
+  ]);
+  await eventually(10, 'both paths', async () => (await paths()).join() === 'enabled,enabled');
+  // Both are connected to with them.
+  expect(await front.rpc('bdev_nvme_reset_controller', { name: 'Nvme0' })).toBe(true);
+  expect(await paths()).toEqual(['enabled', 'enabled']);
+  await reads();
+  await eventually(10, 'every queue is authenticated', async () => {
+    const all = await states();
+    return all.length >= 4 && all.every((state) => state === 'completed');
+  });
+});

@@ -3,12 +3,19 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Discovered, DiscoveryService, parseTransportId, resolveTarget } from '@spdk-ts/nvme';
+import {
+  type Discovered,
+  DiscoveryService,
+  parseTransportId,
+  readDiscoveryLog,
+  resolveTarget,
+} from '@spdk-ts/nvme';
 import { formatDhchapSecret } from '@spdk-ts/nvme-auth';
-import { DISCOVERY_NQN } from '@spdk-ts/nvme-spec';
+import { adminOpcode, DISCOVERY_NQN, encodeDiscoveryLog, viewOf } from '@spdk-ts/nvme-spec';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually, freePort, type Json, listenAddress, Target } from '../linux-guest/target.ts';
 import { HostBed } from '../nvme-host/host-bed.ts';
+import { ScriptTarget } from '../nvme-host/script-target.ts';
 
 const nqn = (name: string): string => `nqn.2026-11.io.spdk-ts:${name}`;
 
@@ -189,4 +196,86 @@ it('says what cannot be discovered', async () => {
   await one.rpc('nvmf_subsystem_add_listener', { nqn: nqn('a'), listen_address: listenAddress(silent) });
   await eventually(10, 'it is there', async () => (await bdevs()).length > 0);
   await front.rpc('bdev_nvme_stop_discovery', { name: 'D' });
+});
+
+it('a log that changes while it is read is read again, and one that always does is given up', async () => {
+  const target = await ScriptTarget.start();
+  const bed = await HostBed.start();
+  try {
+    const records = (genctr: number) =>
+      Array.from({ length: 6 }, (_, i) => ({
+        portid: i + 1,
+        subnqn: nqn(`g${genctr}`),
+        trsvcid: `${genctr}`,
+      }));
+    let asked = 0;
+    /** The generation that the log is of when it is asked for the nth time. */
+    let generation = (n: number): number => (n < 3 ? 1 : 2);
+    target.script = {
+      answer({ qid, opcode, sqe }) {
+        if (qid !== 0 || opcode !== adminOpcode.getLogPage) return null;
+        const genctr = generation(asked++);
+        const view = viewOf(sqe);
+        const from = view.getUint32(48, true);
+        const bytes = ((view.getUint32(40, true) >>> 16) + 1) * 4;
+        return { data: encodeDiscoveryLog(genctr, records(genctr)).slice(from, from + bytes) };
+      },
+    };
+    const controller = await bed.connect(target.port, DISCOVERY_NQN);
+    const log = await readDiscoveryLog(controller.admin);
+    expect([log.genctr, log.entries.length]).toEqual([2, 6]);
+    // None is of the log that was being read when it changed.
+    expect(new Set(log.entries.map(({ subnqn }) => subnqn))).toEqual(new Set([nqn('g2')]));
+    generation = (n) => n;
+    await expect(readDiscoveryLog(controller.admin)).rejects.toThrow(
+      'the discovery log changes faster than it can be read',
+    );
+    await controller.close();
+  } finally {
+    await bed.stop();
+    await target.stop();
+  }
+});
+
+it('a discovery service that wants DH-HMAC-CHAP is read with the key, and not without', async () => {
+  const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:6f3b5c1e-9f0a-4a53-8d57-0c1d2e3f4a5b';
+  const target = await Target.start();
+  try {
+    const port = await freePort();
+    await offer(target, port, 'guarded');
+    const key = formatDhchapSecret({ hash: 1, key: new Uint8Array(32).fill(9) });
+    const other = formatDhchapSecret({ hash: 1, key: new Uint8Array(32).fill(8) });
+    const path = join(target.folder, 'host');
+    writeFileSync(path, key, { mode: 0o600 });
+    await target.rpc('keyring_file_add_key', { name: 'host', path });
+    await target.rpc('nvmf_subsystem_add_listener', {
+      ...{ nqn: DISCOVERY_NQN, listen_address: listenAddress(await freePort()) },
+    });
+    await target.rpc('nvmf_subsystem_add_host', { nqn: DISCOVERY_NQN, host: hostnqn, dhchap_key: 'host' });
+    const bin = fileURLToPath(new URL('../../apps/nvme/bin/nvme-ts.js', import.meta.url));
+    const discover = (...args: string[]): Promise<string> =>
+      new Promise((resolve) =>
+        execFile(
+          process.execPath,
+          [
+            bin,
+            'discover',
+            `${at(port)} subnqn:${DISCOVERY_NQN}`,
+            '--hostnqn',
+            hostnqn,
+            '-o',
+            'json',
+            ...args,
+          ],
+          (_, out, err) => resolve(out + err),
+        ),
+      );
+    const found = JSON.parse(await discover('--dhchap-secret', key));
+    expect(found.records.map(({ subnqn }: Json) => subnqn)).toContain(nqn('guarded'));
+    expect(await discover()).toContain('requires DH-HMAC-CHAP');
+    expect(await discover('--dhchap-secret', other)).toContain('the controller refuses');
+  } finally {
+    await target.stop();
+    await target.dispose();
+  }
 });

@@ -55,9 +55,17 @@ export interface Sent {
   readonly bytes: Uint8Array;
 }
 
+export interface Answer {
+  readonly status?: number;
+  readonly dw0?: number;
+  readonly data?: Uint8Array;
+}
+
 /** Says what leaves in place of a PDU. */
 export interface Script {
   send?(pdu: Sent): readonly Uint8Array[];
+  /** The answer to a command, in place of the target's own, or null. `data` came in its capsule. */
+  answer?(command: { qid: number; opcode: number; sqe: Uint8Array; data: Uint8Array }): Answer | null;
   /** True: the command gets no answer at all. */
   swallow?(qid: number, opcode: number): boolean;
 }
@@ -183,7 +191,12 @@ class Connection {
       this.qid = sqeCdw(view, sqe, 10) >>> 16;
     this.target.commands.push(`${this.qid}:${opcode}`);
     if (this.target.script.swallow?.(this.qid, opcode) === true) return;
-    if (opcode === FABRICS_OPCODE) this.fabrics(view, sqe, cid);
+    const { qid } = this;
+    const own = this.target.script.answer?.({ qid, opcode, sqe: pdu.slice(8, 72), data: pdu.slice(72) });
+    if (own) {
+      if (own.data !== undefined) this.data(opcode, cid, own.data);
+      this.respond(opcode, cid, own.dw0, 0, own.status);
+    } else if (opcode === FABRICS_OPCODE) this.fabrics(view, sqe, cid);
     else if (this.qid === 0) this.admin(view, sqe, opcode, cid);
     else this.io(pdu, view, sqe, opcode, cid);
   }

@@ -45,7 +45,6 @@ export class DhPool {
 
   private start(): Worker {
     const worker = new Worker(new URL('./worker-dh.js', import.meta.url));
-    worker.unref();
     worker.on('message', ({ id, result }: { id: number; result: unknown }) => {
       const found = this.waiting.get(id);
       this.waiting.delete(id);
@@ -53,6 +52,8 @@ export class DhPool {
     });
     worker.on('error', (error) => this.failed(worker, error));
     worker.on('exit', () => this.failed(worker, new Error('the Diffie-Hellman thread has ended')));
+    // Last: a listener for messages makes the worker keep the process alive again.
+    worker.unref();
     return worker;
   }
 

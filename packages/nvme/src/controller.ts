@@ -107,6 +107,8 @@ export class NvmeController implements EventTaker {
   private readonly queues = new Map<NvmeQpair, IoQueueParams>();
   private lost_at = 0;
   private resetting = false;
+  /** Until it has settled, queues are in the middle of authenticating themselves anew. */
+  private authenticating: Promise<void> = Promise.resolve();
   /** Its present address is not to be tried again. */
   private moving = false;
 
@@ -354,8 +356,10 @@ export class NvmeController implements EventTaker {
     const params = { hostnqn, subnqn, dhchap_key, dhchap_ctrlr_key, dhchap_digests, dhchap_dhgroups };
     // Where there is no connection, the next one is made with them.
     if (this.state !== 'ready') return params;
+    const authenticated = this.authenticateQueues(params);
+    this.authenticating = authenticated.catch(() => {});
     try {
-      for (const qpair of [this.qpair, ...this.queues.keys()]) await authenticateQueue(qpair, params);
+      await authenticated;
       return params;
     } catch (error) {
       // A connection that was lost meanwhile tells nothing of the keys: the next one is made with them.
@@ -363,6 +367,10 @@ export class NvmeController implements EventTaker {
       this.target = before;
       throw error;
     }
+  }
+
+  private async authenticateQueues(params: AuthParams): Promise<void> {
+    for (const qpair of [this.qpair, ...this.queues.keys()]) await authenticateQueue(qpair, params);
   }
 
   /** One of its queues, here or on another reactor, has lost its connection: so has the controller. */
@@ -478,6 +486,9 @@ export class NvmeController implements EventTaker {
       delay = attempts + 1 < promised ? 0 : Math.max(2 * delay, reconnect_delay_ms);
       if (this.state !== 'reconnecting') return;
       if (!at_once || attempts > 0) this.takeNextAddress();
+      // What is left of an exchange on the lost connection must find it closed, not the next one.
+      await this.authenticating;
+      if (this.state !== 'reconnecting') return;
       try {
         await this.bringUp();
         for (const [queue, params] of this.queues) await reopenIoQueue(queue, this.paramsAgain(params));
