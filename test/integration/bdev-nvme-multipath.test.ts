@@ -1,5 +1,9 @@
 /** The bdev module nvme over several paths: two targets on one file, one of which is lost, refuses, or is disabled at times. */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Random } from '@spdk-ts/env';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually, freePort, type Json, listenAddress, Target } from '../linux-guest/target.ts';
@@ -135,6 +139,25 @@ describe('paths', () => {
     await detach({});
     expect(await front.rpc('bdev_get_bdevs', {})).toEqual([]);
     for (const back of backs) expect(await back.controllers()).toEqual([]);
+  });
+
+  it('that are disabled are saved like the others, and enabled when that is loaded', async () => {
+    await attach(0, patience);
+    await attach(1, patience);
+    const [{ ctrlrs }] = await front.rpc('bdev_nvme_get_controllers', {});
+    const before = await front.config();
+    await front.rpc('bdev_nvme_disable_controller', { name: 'Nvme0', cntlid: ctrlrs[1].cntlid });
+    expect(await states()).toEqual(['enabled', 'disabled']);
+    expect(await front.config()).toEqual(before);
+    front = await front.replaceBy(before);
+    expect(await states()).toEqual(['enabled', 'enabled']);
+    expect((await paths()).length).toBe(2);
+    // Both, and the bdev with them: then it is looked for nowhere.
+    await front.rpc('bdev_nvme_disable_controller', { name: 'Nvme0' });
+    expect(await states()).toEqual(['disabled', 'disabled']);
+    expect(await front.config()).toEqual(before);
+    front = await front.replaceBy(before);
+    expect(await states()).toEqual(['enabled', 'enabled']);
   });
 
   it('are refused with what is wrong', async () => {
@@ -409,6 +432,36 @@ describe('under load nothing is lost', () => {
       expect(await attach(0, patience)).toEqual(['Nvme0n1']);
       await takes(0, 1);
     });
+  });
+
+  it('when the bdev is reset: each of its paths is connected anew', async () => {
+    const admins = async (): Promise<number[]> =>
+      Promise.all(
+        backs.map(async (back) =>
+          (await back.rpc('nvmf_get_stats')).poll_groups.reduce(
+            (sum: number, group: Json) => sum + group.admin_qpairs,
+            0,
+          ),
+        ),
+      );
+    const before = await admins();
+    const attaches = ([0, 1] as const).map((index) => ({
+      method: 'bdev_nvme_attach_controller',
+      params: call(index, { ...patience, multipath_opts: { policy: 'active_active' } }),
+    }));
+    const config = join(front.folder, 'perf.json');
+    writeFileSync(config, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: attaches }] }));
+    const bin = fileURLToPath(new URL('../../apps/bdevperf/bin/bdevperf-ts.js', import.meta.url));
+    const load = ['-w', 'reset', '-q', '16', '-o', '4096', '-t', '3', '-m', '0x3', '-C'];
+    const [error, text] = await new Promise<[Error | null, string]>((resolve) =>
+      execFile(process.execPath, [bin, '-c', config, ...load], (ended, out, err) =>
+        resolve([ended, out + err]),
+      ),
+    );
+    expect(error, text).toBe(null);
+    // The first connection, and one for each reset at least.
+    const after = await admins();
+    for (const index of [0, 1]) expect(after[index]! - before[index]!, text).toBeGreaterThanOrEqual(2);
   });
 
   it('as long as a path is left: then the bdev goes', async () => {
