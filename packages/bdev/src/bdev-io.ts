@@ -140,6 +140,11 @@ export class BdevIo {
   /** KV_STORE: a set of {@link KvStoreOption}. */
   kv_options = 0;
   /**
+   * NVME_ADMIN, NVME_IO: the 16 dwords of a submission queue entry, the owner's, unchanged until the I/O ends. The module fills in
+   * CID, PSDT and data pointer, and NSID (of NVME_ADMIN only what is neither 0 nor FFFFFFFFh). `cdw0` of one that succeeded: dword 0 of its completion.
+   */
+  command: Uint32Array | null = null;
+  /**
    * Separate metadata: their place, md_size bytes for each block, or region -1 for none: a read leaves them out, a write
    * makes new ones (zeroes, and protection information). This and what follows is for bdevs with metadata only.
    */

@@ -240,6 +240,51 @@ export abstract class ChannelCalls {
     io.type = IoType.KV_DELETE;
     return this.submit(io);
   }
+  /**
+   * Sends a command of the namespace's I/O command sets as it is (see {@link BdevIo.command}), with `length` bytes of data in the
+   * direction that its opcode says. ENOTSUP where the bdev is no NVMe namespace; EINVAL for what cannot be sent. It ends with
+   * NVME_ERROR and the status that the controller gave it, or with SUCCESS; data that a controller leaves out of what it returns
+   * stay as they were.
+   */
+  nvmeIo(
+    command: Uint32Array,
+    region: number,
+    offset: number,
+    length: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.passthru(IoType.NVME_IO, command, region, offset, length, owner, index);
+  }
+  /** The same for an Admin command, on the admin queue of a controller that is connected. An NSID other than 0 and
+   * FFFFFFFFh becomes that of the bdev's namespace. */
+  nvmeAdmin(
+    command: Uint32Array,
+    region: number,
+    offset: number,
+    length: number,
+    owner: BdevIoOwner,
+    index = 0,
+  ): number {
+    return this.passthru(IoType.NVME_ADMIN, command, region, offset, length, owner, index);
+  }
+  private passthru(
+    type: number,
+    command: Uint32Array,
+    region: number,
+    offset: number,
+    length: number,
+    owner: BdevIoOwner,
+    index: number,
+  ): number {
+    const io = this.prepare(type, 0, 0, owner, index);
+    if (io === null) return Errno.ENOMEM;
+    io.command = command;
+    io.region = region;
+    io.offset = offset;
+    io.length = length;
+    return this.launch(io);
+  }
   /** Resets the device: on every reactor, I/O is aborted or drained. */
   reset(owner: BdevIoOwner, index = 0): number {
     return this.withoutData(IoType.RESET, 0, 0, owner, index);

@@ -17,6 +17,7 @@ import { checkKvPlace, countKv, kvLimitStatus } from './kv.ts';
 import { MetadataEmulation } from './metadata-emulation.ts';
 import type { ModuleChannel } from './module.ts';
 import { NomemQueue } from './nomem-queue.ts';
+import { checkPassthru, PASSTHRU_TYPES } from './nvme-passthru.ts';
 import { QosQueue } from './qos-queue.ts';
 import type { LbaRangeLock, RangeLock } from './range-lock.ts';
 import { RangeQueue } from './range-queue.ts';
@@ -215,7 +216,8 @@ export class BdevChannel extends ChannelCalls {
     if (!this.supports(type)) return this.refusal(type);
     if (type === IoType.RESET) return this.resets.submit(io);
     if (type === IoType.ABORT) return this.aborts.submit(io);
-    if ((KV_TYPES & (1 << type)) !== 0) return this.submitKv(io);
+    if (((KV_TYPES | PASSTHRU_TYPES) & (1 << type)) !== 0)
+      return type > IoType.NVME_IOV_MD ? this.submitKv(io) : this.submitPassthru(io);
     if (!this.inRange(io.offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if (type === IoType.COPY && !this.inRange(io.src_offset_blocks, io.num_blocks)) return Errno.EINVAL;
     if ((ZONE_TYPES & (1 << type)) !== 0 && !zoneIoValid(this.device.description, io)) return Errno.EINVAL;
@@ -245,6 +247,20 @@ export class BdevChannel extends ChannelCalls {
     io.sc = kvLimitStatus(this.device.description.kv!, io);
     if ((this.gate & Gate.FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
     else if (io.sc !== 0) this.finishUnstarted(io, IoStatus.NVME_ERROR);
+    else this.proceed(io);
+    return 0;
+  }
+
+  private submitPassthru(io: BdevIo): number {
+    const refused = checkPassthru(this.reactor, io);
+    if (refused !== 0) return refused;
+    io.offset_blocks = 0;
+    io.num_blocks = 0;
+    io.status = IoStatus.PENDING;
+    io.submitted_at = this.reactor.now;
+    io.cdw0 = 0;
+    if ((this.gate & Gate.FROZEN) !== 0) this.finishUnstarted(io, IoStatus.ABORTED);
+    else if ((this.gate & Gate.LOCKED) !== 0 && this.device.locksOut(io)) this.ranges.wait(io);
     else this.proceed(io);
     return 0;
   }

@@ -44,6 +44,7 @@ export type {
   ModuleChannel,
 } from './module.ts';
 export { checkBlockSize, checkNumber, uuidOf } from './naming-control.ts';
+export { sendsData } from './nvme-passthru.ts';
 export { type BdevOptions, defaultBdevOptions, ZERO_BYTES } from './options.ts';
 export { ParkedIo } from './parked-io.ts';
 export {

@@ -3,11 +3,13 @@ import type { BdevIo } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { IoQueue } from './io-queue.ts';
 import { IoType, ioTypeMask } from './io-type.ts';
+import { sendsData } from './nvme-passthru.ts';
 import { type RateLimiter, SLICE_US } from './rate-limits.ts';
 
 const LIMITED_TYPES = ioTypeMask(IoType.READ, IoType.WRITE, IoType.ZCOPY, IoType.NVME_IO, IoType.NVME_IO_MD);
 
 function isWrite(io: BdevIo): boolean {
+  if (io.type === IoType.NVME_IO) return sendsData(io.command!);
   return io.type === IoType.WRITE || (io.type === IoType.ZCOPY && !io.populate);
 }
 
@@ -59,7 +61,8 @@ export class QosQueue extends IoQueue {
 
   private admission(io: BdevIo): 'admitted' | 'rate' | 'direction' {
     const { reactor, block_size } = this.channel;
-    return this.limiter!.admit(isWrite(io), io.num_blocks * block_size, reactor.now);
+    const bytes = io.type === IoType.NVME_IO ? io.bytes : io.num_blocks * block_size;
+    return this.limiter!.admit(isWrite(io), bytes, reactor.now);
   }
 
   private readonly poll = (): number => {

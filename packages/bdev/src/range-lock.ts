@@ -1,6 +1,7 @@
 import type { BdevIo, BdevIoOwner } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { IoType, ioTypeMask, MODIFYING_TYPES } from './io-type.ts';
+import { PASSTHRU_TYPES } from './nvme-passthru.ts';
 
 /** A lock of a range of blocks, as the control thread tells every reactor of it. */
 export interface RangeLockDescription {
@@ -29,8 +30,6 @@ export interface RangeLockHolder {
   readonly owner: BdevIoOwner;
 }
 
-/** Nobody knows which blocks these touch. */
-const ANYWHERE = ioTypeMask(IoType.NVME_ADMIN, IoType.NVME_IO, IoType.NVME_IO_MD, IoType.NVME_IOV_MD);
 const CHANGING = MODIFYING_TYPES | ioTypeMask(IoType.ZCOPY);
 const READING = ioTypeMask(IoType.READ, IoType.COMPARE, IoType.SEEK_DATA, IoType.SEEK_HOLE);
 
@@ -61,7 +60,8 @@ export class RangeLock {
     if (io.owner.inLayer === true) return false;
     if (this.holder !== null && this.holder.channel === io.channel && this.holder.owner === io.owner)
       return false;
-    if ((ANYWHERE & type) !== 0) return true;
+    // Nobody knows which blocks these touch.
+    if ((PASSTHRU_TYPES & type) !== 0) return true;
     if ((this.types & type) === 0) return false;
     if (this.overlaps(io.offset_blocks, io.num_blocks)) return true;
     return this.quiesce && io.type === IoType.COPY && this.overlaps(io.src_offset_blocks, io.num_blocks);

@@ -1,4 +1,5 @@
 import { adminOpcode } from '@spdk-ts/nvme-spec';
+import { handOn } from './admin-passthru.ts';
 import type { AdminSession } from './admin-session.ts';
 import { identify } from './identify.ts';
 import { getLogPage } from './log-pages.ts';
@@ -15,6 +16,7 @@ export function executeAdmin(session: AdminSession, request: NvmfRequest): void 
     group.complete(request, Status.INVALID_FIELD);
     return;
   }
+  if (group.target.admin_passthru !== 0 && handOn(session, request)) return;
   switch (request.opcode) {
     case adminOpcode.identify:
       identify(session, request);

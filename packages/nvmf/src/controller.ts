@@ -46,6 +46,8 @@ export class NvmfController {
   readonly qpairs = new Map<number, NvmfQpair>();
   /** Optional commands (bits of ONCS) and fused operations that its transport takes away. */
   readonly masked_oncs: number;
+  /** Commands that the target does not know go to bdevs that take them. */
+  readonly hands_on: boolean;
   readonly masks_fused: boolean;
   /** Null on reactors that serve I/O queues only. */
   admin: AdminSession | null = null;
@@ -68,6 +70,7 @@ export class NvmfController {
     this.state = new ControllerState(grant.state);
     this.transport = grant.transport;
     this.masked_oncs = maskedOncs(grant.transport);
+    this.hands_on = grant.transport.extra.disable_command_passthru !== true;
     this.masks_fused = names(grant.transport, 'masked_fuses').includes('fcws');
     this.gates = new Uint8Array(subsystem.namespaces.length).fill(Gate.HIDDEN);
     this.ana = new Uint32Array(subsystem.namespaces.length);

@@ -198,7 +198,8 @@ function describeNamespace(session: AdminSession, ns: NamespaceView, out: Uint8A
   return out;
 }
 
-function describeController(session: AdminSession, out: Uint8Array): Uint8Array {
+/** Identify Controller, as this target is. */
+export function describeController(session: AdminSession, out: Uint8Array): Uint8Array {
   const { controller, group } = session;
   const { subsystem, transport } = controller;
   const { snapshot } = subsystem;

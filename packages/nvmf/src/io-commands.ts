@@ -11,6 +11,7 @@ import { blocksOf, DTYPE, FUA, FUSE, PSDT, slbaOf } from './io-fields.ts';
 import { IoSlots } from './io-slots.ts';
 import { KvCommands } from './kv-commands.ts';
 import { NamespaceKind } from './namespace-kind.ts';
+import { PassthruCommands } from './passthru-commands.ts';
 import type { NvmfPollGroup } from './poll-group.ts';
 import { executeProtected } from './protected-commands.ts';
 import { writeUncorrectable, writeZeroes } from './range-commands.ts';
@@ -36,6 +37,7 @@ export class IoCommands implements BdevIoOwner {
   readonly fused: FusedCommands;
   private readonly zns: ZnsCommands;
   private readonly kv: KvCommands;
+  private readonly passthru: PassthruCommands;
 
   constructor(group: NvmfPollGroup) {
     this.group = group;
@@ -43,6 +45,7 @@ export class IoCommands implements BdevIoOwner {
     this.fused = new FusedCommands(this);
     this.zns = new ZnsCommands(this);
     this.kv = new KvCommands(this);
+    this.passthru = new PassthruCommands(this);
   }
 
   /** Commands that wait for an I/O object. */
@@ -123,13 +126,16 @@ export class IoCommands implements BdevIoOwner {
         writeUncorrectable(this, request, ns);
         break;
       default:
-        this.executeCommon(request, controller);
+        this.executeCommon(request, ns, controller);
     }
   }
 
-  /** For the command sets: a command that all of them have, or that the namespace does not have. */
-  executeCommon(request: NvmfRequest, controller: NvmfController): void {
-    if (isReservation(request.opcode) && hasReservations(controller)) this.reservation(request, controller);
+  /** For the command sets: a command that all of them have, or that the target does not know. */
+  executeCommon(request: NvmfRequest, ns: NamespaceView, controller: NvmfController): void {
+    if (isReservation(request.opcode)) {
+      if (hasReservations(controller)) this.reservation(request, controller);
+      else this.unknown(request);
+    } else if (ns.takes_commands && controller.hands_on) this.passthru.execute(request, ns);
     else this.unknown(request);
   }
 

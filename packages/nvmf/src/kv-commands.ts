@@ -40,7 +40,7 @@ export class KvCommands extends SingleIoCommands {
         this.commands.flush(request, ns);
         break;
       default:
-        this.commands.executeCommon(request, controller);
+        this.commands.executeCommon(request, ns, controller);
     }
   }
 

@@ -54,6 +54,7 @@ export class NvmfPollGroup {
   target: TargetSnapshot = {
     ...{ firmware_revision: '0', crdt: [0, 0, 0], limits: defaultLimits, serving: [] },
     ...{ counts: SharedCounts.allocate(), dhchap_digests: 0, dhchap_dhgroups: 0 },
+    admin_passthru: 0,
   };
   counts: SharedCounts = new SharedCounts(this.target.counts);
   /** Keys of TLS connections by their identity. */

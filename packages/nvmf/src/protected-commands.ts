@@ -51,7 +51,7 @@ export function executeProtected(
       verify(commands, request, ns);
       break;
     default:
-      commands.executeCommon(request, controller);
+      commands.executeCommon(request, ns, controller);
   }
 }
 

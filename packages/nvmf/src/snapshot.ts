@@ -66,6 +66,8 @@ export interface TargetSnapshot {
   /** Bits of the DH-HMAC-CHAP hash functions and groups that hosts may use. */
   readonly dhchap_digests: number;
   readonly dhchap_dhgroups: number;
+  /** Set of AdminPassthru: Admin commands that go to the device of a subsystem that is for one. */
+  readonly admin_passthru: number;
 }
 
 /** A Connect command that the reactor has checked as far as it can; answered with {@link ConnectAnswer}. */

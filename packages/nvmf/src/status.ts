@@ -63,6 +63,7 @@ export const Status = {
 
 /** Generic statuses of bdevs with which the same command would end again: those of the Key Value Command Set, and two more. */
 const permanent: ReadonlySet<number> = new Set([
+  genericStatus.invalidOpcode,
   genericStatus.invalidField,
   genericStatus.capacityExceeded,
   genericStatus.invalidValueSize,

@@ -24,6 +24,8 @@ export class NamespaceView {
   readonly verifies: boolean;
   readonly copies: boolean;
   readonly makes_uncorrectable: boolean;
+  /** The bdev is an NVMe namespace, which takes commands as they are. */
+  readonly takes_commands: boolean;
   /** Compare and Write is possible, of so many blocks. */
   readonly fuses: boolean;
   readonly acwu: number;
@@ -63,6 +65,7 @@ export class NamespaceView {
     this.copies = plain && channel.supports(IoType.COPY);
     this.makes_uncorrectable = channel.supports(IoType.WRITE_UNCORRECTABLE);
     this.fuses = plain && channel.supports(IoType.COMPARE_AND_WRITE);
+    this.takes_commands = channel.supports(IoType.NVME_IO);
     this.acwu = description.acwu;
     this.unmap_zeroes = this.unmaps && description.unmap_zeroes;
     // What deallocated blocks have of protection information is not what Write Zeroes is to write.

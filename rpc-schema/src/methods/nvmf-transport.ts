@@ -134,7 +134,7 @@ export const nvmfTransportMethods = [
       }),
       disable_command_passthru: optional(
         t.bool,
-        'Hand no unknown I/O command, and no Identify Namespace, to the bdev.',
+        'Hand no I/O command that the target does not know to the bdev.',
         { default: 'false', cli: set('--disable-command-passthru') },
       ),
       kas: optional(t.u16, 'Granularity of keep alive timeouts that hosts are told.', {

@@ -23,6 +23,7 @@ import type { Reactor, Thread } from '@spdk-ts/reactor';
 import { NamespaceCommands } from './commands.ts';
 import type { NvmeContext } from './context.ts';
 import { FusedWrites } from './fused.ts';
+import { adminPassthru } from './passthru.ts';
 import { checkProtection } from './protection.ts';
 import { isRepeatable } from './repeatable.ts';
 import { RequestSender } from './sender.ts';
@@ -83,6 +84,8 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
 
   private submitOther(io: BdevIo): void {
     if (io.type === IoType.RESET) this.reset(io);
+    else if (io.type === IoType.NVME_ADMIN)
+      void adminPassthru(this.reactor, this.description.context as NvmeContext, io);
     else if (io.type === IoType.COMPARE_AND_WRITE) this.fused.begin(io);
     else if (this.order !== null && io.type === IoType.WRITE) this.order.begin(io);
     else this.begin(io);
@@ -146,7 +149,11 @@ export class NvmeChannel implements ModuleChannel, NvmeRequestOwner {
     this.ios[index] = null;
     this.free.push(index);
     // Only what went beyond reads and writes has a buffer.
-    if (io.type > IoType.WRITE) this.commands.release(index);
+    if (io.type > IoType.WRITE) {
+      this.commands.release(index);
+      // Of a command whose every field may have been set nothing is left for the next.
+      if (io.type === IoType.NVME_IO) this.requests[index]!.sqe[0] = 0;
+    }
     return io;
   }
 

@@ -210,4 +210,32 @@ describe('commands', () => {
       [0x79, 5 * ZONE, 2],
     ]);
   });
+
+  it('are handed on as they are, but for what is the queue’s and the namespace’s', () => {
+    const { commands, request, io, reactor } = start();
+    const command = Uint32Array.from({ length: 16 }, (_, i) => 0xaaaa_0000 + i);
+    command[0] = 0x82;
+    const { region } = reactor.buffers;
+    const read = io(IoType.NVME_IO, { command, region, offset: 4096, length: 512 });
+    commands.begin(request, read);
+    expect([...request.sqe]).toEqual([
+      ...[0x4082, NSID, ...command.slice(2, 4)],
+      ...[0, 0, 0, 0, 0, 0],
+      ...command.slice(10),
+    ]);
+    expect([request.transfer, request.length, request.may_be_short]).toEqual([2, 512, true]);
+    request.dw0 = 0xfeed;
+    expect([commands.goesOn(request, read), read.cdw0, isRepeatable(read, false)]).toEqual([
+      false,
+      0xfeed,
+      false,
+    ]);
+    // All of a Read's data must come.
+    command[0] = 0x02;
+    commands.begin(request, read);
+    expect(request.may_be_short).toBe(false);
+    command[0] = 0x81;
+    commands.begin(request, read);
+    expect(request.transfer).toBe(1);
+  });
 });

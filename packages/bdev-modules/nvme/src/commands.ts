@@ -15,6 +15,7 @@ import {
 import type { Reactor } from '@spdk-ts/reactor';
 import type { CommandContext, NvmeContext } from './context.ts';
 import { beginKeyCommand } from './key-commands.ts';
+import { beginPassthru } from './passthru.ts';
 import { generateProtection } from './protection.ts';
 import { askForZones, isConcerned, manageZone, takeReport } from './zone-commands.ts';
 
@@ -123,6 +124,9 @@ export class NamespaceCommands {
         break;
       case IoType.ZONE_MANAGEMENT:
         this.manage(request, io);
+        break;
+      case IoType.NVME_IO:
+        beginPassthru(request, io, this.nsid);
         break;
       default:
         this.onKey(request, io);
@@ -273,6 +277,7 @@ export class NamespaceCommands {
       case IoType.ZONE_MANAGEMENT:
         return this.isSelective(io) && this.managedOne(index, io);
       case IoType.KV_RETRIEVE:
+      case IoType.NVME_IO:
         io.cdw0 = request.dw0;
         return false;
       case IoType.KV_STORE:

@@ -7,7 +7,7 @@ import {
   type ModuleKeyring,
 } from '@spdk-ts/bdev';
 import { Logger } from '@spdk-ts/log';
-import { addressKey, type TransportId } from '@spdk-ts/nvme';
+import { addressKey, type CommandData, type CommandFields, type TransportId } from '@spdk-ts/nvme';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { type AttachCall, type Attachment, prepareAttachment } from './attach-control.ts';
 import type { EventMessage, IoQueueParams, NvmeContext } from './context.ts';
@@ -69,6 +69,8 @@ export class NvmeControllers implements GroupParts {
       timedOut: (which: TimedOut) => this.timedOut(which),
       anaError: (which: Which) => this.anaError(which),
       event: (message: EventMessage) => this.event(message),
+      admin: ({ bdev, ...command }: { bdev: number; fields: CommandFields; data: CommandData }) =>
+        this.byNumber(bdev).admin(command),
       resetBdev: ({ bdev }: { bdev: number }) => this.byNumber(bdev).reset(),
     });
   }

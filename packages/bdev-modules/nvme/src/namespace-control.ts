@@ -1,5 +1,5 @@
 import { BdevError, type BdevRegistry, type BdevSpec, Errno } from '@spdk-ts/bdev';
-import type { NamespaceInfo } from '@spdk-ts/nvme';
+import type { CommandData, CommandFields, NamespaceInfo } from '@spdk-ts/nvme';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import type { BdevPathsMessage } from './context.ts';
 import type { ControllerEntry } from './controller-control.ts';
@@ -138,6 +138,14 @@ export class NamespaceBdev {
 
   async forget(): Promise<void> {
     await this.host.broadcast('bdev_nvme', 'forgetBdev', { bdev: this.number });
+  }
+
+  /** Sends an Admin command to the first controller that is connected. Rejects with BdevError EIO if none is. */
+  async admin(command: { readonly fields: CommandFields; readonly data: CommandData }): Promise<unknown> {
+    const entry = this.paths.find(({ connected }) => connected);
+    if (entry === undefined)
+      throw new BdevError(Errno.EIO, `bdev ${this.name}: none of its controllers is connected`);
+    return await entry.ask('send', { io: false, ...command });
   }
 
   /** Resets the controllers of all paths: enough if one is connected to afterwards. Resets that overlap are one. */

@@ -36,7 +36,9 @@ const when = (so: boolean, ...types: number[]): number => (so ? ioTypeMask(...ty
 
 function typesOf({ oncs: can, fuses: fused, vwc: cache }: AttachedController, info: NamespaceInfo): number {
   const { kv, zones, protection, md_size, identify } = info;
-  const always = ioTypeMask(IoType.RESET, IoType.ABORT) | when((cache & vwc.present) !== 0, IoType.FLUSH);
+  const always =
+    ioTypeMask(IoType.RESET, IoType.ABORT, IoType.NVME_ADMIN, IoType.NVME_IO) |
+    when((cache & vwc.present) !== 0, IoType.FLUSH);
   const fixed = (identify.nsattr & nsattr.writeProtected) !== 0 ? MODIFYING_TYPES | KV_MODIFYING : 0;
   if (kv !== null) return (always | KV_TYPES) & ~fixed;
   const data =

@@ -84,7 +84,7 @@ export function subsystemOptions(
     );
   if (params.passthrough === true)
     throw invalidParams(
-      'passthrough is true: no bdev here takes NVMe commands, so none can be handed on',
+      'passthrough is true: this target tells of namespaces what it has found out, and hands no Identify on; commands that it does not know go to NVMe bdevs without it',
       'passthrough',
     );
   const { length = LABEL_LENGTH.min } = admin_label ?? {};

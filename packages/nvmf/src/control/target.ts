@@ -13,6 +13,7 @@ import {
 import { DISCOVERY_NQN, nqnProblem } from '@spdk-ts/nvme-spec';
 import type { ReactorHost } from '@spdk-ts/reactor';
 import { errnoError, invalidParams } from '@spdk-ts/rpc';
+import { adminPassthruMask } from '../admin-passthru.ts';
 import type { AnaState } from '../ana.ts';
 import { defaultLimits, type Limits, SharedCounts } from '../limits.ts';
 import type { GroupUsage, PollGroupStats } from '../plugin.ts';
@@ -176,6 +177,7 @@ export class NvmfTarget {
       ...{ firmware_revision, crdt, limits, counts: counts.memory, serving: this.serving() },
       dhchap_digests: identifierMask(dhchapHash, settings.dhchap_digests),
       dhchap_dhgroups: identifierMask(dhchapGroup, settings.dhchap_dhgroups),
+      admin_passthru: adminPassthruMask(settings.admin_cmd_passthru),
     };
   }
 
@@ -217,12 +219,6 @@ export class NvmfTarget {
           'discovery_nqn',
         );
     }
-    const wanted = Object.entries(settings.admin_cmd_passthru ?? {}).filter(([, on]) => on);
-    if (wanted.length > 0)
-      throw invalidParams(
-        `admin_cmd_passthru.${wanted[0]![0]} is true: no bdev here takes NVMe Admin commands, so none can be handed on`,
-        'admin_cmd_passthru',
-      );
     this.serving(settings.poll_groups_mask);
     this.discovery.shown_nqn = discovery_nqn ?? DISCOVERY_NQN;
     this.settings = settings;
