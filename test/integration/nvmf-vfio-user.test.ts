@@ -333,6 +333,42 @@ describe.skipIf(native === null)('endpoints (they need the addon)', () => {
     await end(host);
   });
 
+  it('entries and lists that change under way are used as they were when they were read', async () => {
+    const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+    console.log(`seed ${seed}`);
+    const random = new Random(seed);
+    const [host, bystander] = [await ready('a'), await ready('b')];
+    await host.mapBar0();
+    const guard = DATA + 0x10_0000;
+    host.memory.fill(0x5a, guard - BASE, guard - BASE + 0x1_0000);
+    const at = (address: number): number => (address - BASE) / 4;
+    const seen = new Set<number>();
+    for (let round = 0; round < 300; round++) {
+      for (let i = 0; i < 7; i++) host.words.set([DATA + 4096 * (i + 1), 0], at(LIST) + i * 2);
+      const slot = at(SQ1) + host.tail(1) * 16;
+      const cid = host.place(1, read(0, 64, DATA, LIST));
+      await host.ring(1, false, host.tail(1));
+      // The target is another process: it reads while this writes.
+      for (let i = 0; i < 2000; i++) {
+        host.words[at(LIST) + random.below(7) * 2] = [DATA, OUTSIDE | 0, DATA + 2][random.below(3)]!;
+        host.words[slot + 8] = random.below(2) === 0 ? LIST : OUTSIDE | 0;
+        host.words[slot + 12] = random.below(2) === 0 ? 63 : 0xffff;
+      }
+      seen.add(code(await host.completion(1, cid)));
+    }
+    // Longer than a transfer may be, or than the namespace is, if the length was changed before it was read.
+    const possible = [0, 0x02, 0x80, BAD_PRP, TRANSFER_ERROR];
+    expect([...seen].filter((status) => !possible.includes(status))).toEqual([]);
+    expect(host.memory.subarray(guard - BASE, guard - BASE + 0x1_0000).every((byte) => byte === 0x5a)).toBe(
+      true,
+    );
+    expect(await host.read(0x1c)).toBe(1);
+    await host.good(1, read(0, 1, DATA));
+    await bystander.good(1, read(0, 1, DATA));
+    await end(host);
+    await end(bystander);
+  });
+
   it('a client that writes impossible doorbells fails, and nobody else does', async () => {
     const bystander = await ready('b');
     await bystander.good(1, write(5, 1, DATA));

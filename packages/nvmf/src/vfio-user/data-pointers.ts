@@ -146,6 +146,7 @@ export class DataPointers {
 
   /** A scatter gather list (Base 2.0, 4.1.2): data blocks, dword aligned, and segments of them. */
   private sgl(sqe32: Uint32Array, length: number): number {
+    if ((sqe32[0]! & PSDT) === PSDT) return INVALID_FIELD; // reserved
     let low = sqe32[POINTER]!;
     let high = sqe32[POINTER + 1]!;
     let bytes = sqe32[POINTER + 2]!;

@@ -3,6 +3,8 @@ import { decodeAqa, register } from '@spdk-ts/nvme-spec';
 const TWO_32 = 0x1_0000_0000;
 const HIGH_MAX = 0x10_0000;
 const PAGE_MASK = 0xfff;
+/** ASQS and ACQS: the other bits of AQA are reserved. */
+const AQA_MASK = 0x0fff_0fff;
 const CC_EN = 1;
 const CSTS_RDY = 1;
 const CSTS_CFS = 2;
@@ -117,7 +119,7 @@ export class SessionRegisters {
 
   /** Attributes of the admin queue, which cannot be changed while there is one. */
   private writeQueue(offset: number, value: number): void {
-    if (offset === register.aqa) this.aqa = value;
+    if (offset === register.aqa) this.aqa = value & AQA_MASK;
     else if (offset === register.asq) this.asq[0] = value & ~PAGE_MASK;
     else if (offset === register.asq + 4) this.asq[1] = value;
     else if (offset === register.acq) this.acq[0] = value & ~PAGE_MASK;

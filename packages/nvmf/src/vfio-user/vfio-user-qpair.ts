@@ -13,6 +13,7 @@ import { adminTransferLength, ioTransferLength } from './transfer-length.ts';
 
 export const TRTYPE = 'VFIOUSER';
 const WORDS = SQE_BYTES / 4;
+const PSDT = 0xc000;
 /** Commands taken from a queue in one iteration. */
 const BURST = 64;
 /** Pieces of a transfer beyond one for each page: for SGLs of small blocks. */
@@ -207,6 +208,8 @@ export class VfioUserQpair extends NvmfQpair {
     const bytes = this.transferLength(request);
     if (bytes === 0) return 0;
     if (bytes > this.maxIoSize) return DataPointers.TOO_LONG;
+    // Admin commands have PRPs (Base 2.0, 3.3.3.1).
+    if (this.queueId === 0 && (request.sqe32[0]! & PSDT) !== 0) return Status.INVALID_FIELD;
     const at = request.index;
     while (this.lists.length <= at) this.lists.push(new IoVec(this.maxIoSize / PAGE_BYTES + SPARE_PIECES));
     return this.pointers.load(request, this.lists[at]!, bytes);
