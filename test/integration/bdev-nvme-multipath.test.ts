@@ -451,7 +451,7 @@ describe('under load nothing is lost', () => {
     }));
     const config = join(front.folder, 'perf.json');
     writeFileSync(config, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: attaches }] }));
-    const bin = fileURLToPath(new URL('../../apps/bdevperf/bin/bdevperf-ts.js', import.meta.url));
+    const bin = fileURLToPath(new URL('../../apps/bdevperf/bin/bdevperf.js', import.meta.url));
     const load = ['-w', 'reset', '-q', '16', '-o', '4096', '-t', '3', '-m', '0x3', '-C'];
     const [error, text] = await new Promise<[Error | null, string]>((resolve) =>
       execFile(process.execPath, [bin, '-c', config, ...load], (ended, out, err) =>
