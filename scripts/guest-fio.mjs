@@ -204,6 +204,7 @@ for (let round = 0; round < Number(values.samples); round++)
         console.error(`round ${round + 1}: ${side}, ${kind} doorbells, ${reactors} reactor(s)`);
         // Disks that have nothing to do with doorbells are measured once.
         const found = await sample(side, kind, reactors, kind === doorbells[0]);
+        console.error(JSON.stringify(found));
         for (const [key, value] of Object.entries(found)) {
           if (value === null) continue;
           const [way, rw] = key.split('.');
