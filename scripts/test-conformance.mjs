@@ -1,4 +1,4 @@
-// Holds an NVMe/TCP target to the specifications: `npm run test:conformance -- --address ADDRESS:PORT`, or ours.
+// Holds an NVMe/TCP target, or PCI functions over vfio-user, to the specifications: `npm run test:conformance -- --address …`, or ours.
 import { spawnSync } from 'node:child_process';
 import { suiteArguments } from './suite-arguments.mjs';
 
@@ -7,7 +7,7 @@ const usage = `Usage: npm run test:conformance -- [options]
 Runs the conformance suite (test/conformance) over a target, ours unless an address or a program is given. What a
 foreign target does otherwise is listed and explained; only ours fails. It writes to the target's namespaces.
 
-  --address ADDRESS:PORT   a target that runs
+  --address ADDRESS:PORT   a target that runs; or 'trtype:VFIOUSER traddr:PATH …': PCI functions of one subsystem
   --subnqn NQN             its subsystem (default: the first of its discovery log page)
   --closed-subnqn NQN      another one there that does not allow our host
   --hostnqn NQN            who we are

@@ -1,6 +1,6 @@
 /** Admin commands as checks send them. */
 import { adminOpcode, identifyDwords, logPageDwords, NSID_ALL } from '@spdk-ts/nvme-spec';
-import { type Completion, type RawQueue, StatusError } from '../host/index.ts';
+import { type CommandQueue, type Completion, StatusError } from '../host/index.ts';
 
 export const IDENTIFY_BYTES = 4096;
 
@@ -14,7 +14,7 @@ export interface IdentifyWay {
 }
 
 /** Identify, whatever its status. */
-export function identify(admin: RawQueue, cns: number, way: IdentifyWay = {}): Promise<Completion> {
+export function identify(admin: CommandQueue, cns: number, way: IdentifyWay = {}): Promise<Completion> {
   const { nsid = 0, csi = 0, cntid = 0, cdw14 = 0, bytes = IDENTIFY_BYTES } = way;
   const fields = { opcode: adminOpcode.identify, nsid, psdt: 1, cdw14 };
   return admin.submitRead({ ...fields, ...identifyDwords(cns, csi, cntid) }, bytes);
@@ -32,7 +32,12 @@ export interface LogWay {
 }
 
 /** Get Log Page, whatever its status. */
-export function getLog(admin: RawQueue, lid: number, length: number, way: LogWay = {}): Promise<Completion> {
+export function getLog(
+  admin: CommandQueue,
+  lid: number,
+  length: number,
+  way: LogWay = {},
+): Promise<Completion> {
   const { nsid = NSID_ALL, offset = 0, lsp = 0, rae = true, bytes = length, cdw14 = 0 } = way;
   const dwords = logPageDwords(lid, length, offset, { lsp, rae });
   const fields = { opcode: adminOpcode.getLogPage, nsid, psdt: 1, ...dwords };
@@ -57,7 +62,7 @@ export interface FeatureWay {
 }
 
 /** Get Features, whatever its status. */
-export function getFeature(admin: RawQueue, fid: number, way: FeatureWay = {}): Promise<Completion> {
+export function getFeature(admin: CommandQueue, fid: number, way: FeatureWay = {}): Promise<Completion> {
   const { nsid = 0, cdw11 = 0, select = 0, bytes = 0 } = way;
   const fields = { opcode: adminOpcode.getFeatures, nsid, psdt: 1, cdw10: fid | (select << 8), cdw11 };
   return admin.submitRead(fields, bytes);
@@ -65,7 +70,7 @@ export function getFeature(admin: RawQueue, fid: number, way: FeatureWay = {}): 
 
 /** Set Features, whatever its status. */
 export function setFeature(
-  admin: RawQueue,
+  admin: CommandQueue,
   fid: number,
   way: FeatureWay = {},
   data: Uint8Array = new Uint8Array(0),

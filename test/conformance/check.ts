@@ -3,7 +3,9 @@ import { statusCode } from '@spdk-ts/nvme-spec';
 import type { Completion } from '../host/index.ts';
 import type { Bench } from './bench.ts';
 import { describe, describeStatus } from './codes.ts';
-import type { Facts } from './facts.ts';
+import type { Facts, Transport } from './facts.ts';
+import type { PciBench } from './pci-bench.ts';
+import type { TcpBench } from './tcp-bench.ts';
 
 /** How strictly the specification asks for it. */
 export type Severity = 'shall' | 'should' | 'may';
@@ -25,6 +27,8 @@ export interface Check {
   readonly title: string;
   /** What should be seen. */
   readonly expected: string;
+  /** It is about what only this transport has; else about what every controller has. */
+  readonly over?: Transport | undefined;
   /** Why it does not apply to a target; empty: it does. */
   readonly unless?: ((facts: Facts) => string) | undefined;
   /** How long it may take, where ten seconds are too few. */
@@ -79,23 +83,39 @@ export interface Row {
   readonly apart?: boolean;
 }
 
-/** A check that a command is answered with one of these codes. */
-export function answers(
-  row: Row,
-  codes: number | readonly number[],
-  send: (bench: Bench) => Promise<Completion>,
-  fabricsCommand = false,
-): Check {
-  const list = typeof codes === 'number' ? [codes] : codes;
-  return {
-    severity: 'shall',
-    ...row,
-    expected: wordsOf(list, fabricsCommand),
-    run: async (bench) => hasStatus(await send(bench), list, fabricsCommand),
-  };
+/** Why a check does not apply to a target; empty: it does. */
+export function inapplicable({ over, unless }: Check, facts: Facts): string {
+  if (over === undefined || over === facts.transport) return unless?.(facts) ?? '';
+  return over === 'TCP'
+    ? 'it is about PDUs, capsules, Fabrics commands, or what the transport’s own SGLs say'
+    : 'it is about registers and queues of a PCI function';
 }
 
-/** A check of its own. */
-export function check(row: Row, expected: string, run: (bench: Bench) => Promise<Outcome> | Outcome): Check {
-  return { severity: 'shall', ...row, expected, run: async (bench) => run(bench) };
+/** Makes checks for one bench. */
+function maker<B extends Bench>(over: Transport | undefined) {
+  type Run = (bench: B) => Promise<Outcome> | Outcome;
+  /** A check of its own. */
+  const check = (row: Row, expected: string, run: Run): Check => ({
+    ...{ severity: 'shall', over, ...row, expected },
+    run: async (bench) => run(bench as B),
+  });
+  /** A check that a command is answered with one of these codes. */
+  const answers = (
+    row: Row,
+    codes: number | readonly number[],
+    send: (bench: B) => Promise<Completion>,
+    fabricsCommand = false,
+  ): Check => {
+    const list = typeof codes === 'number' ? [codes] : codes;
+    return check(row, wordsOf(list, fabricsCommand), async (bench) =>
+      hasStatus(await send(bench), list, fabricsCommand),
+    );
+  };
+  return { check, answers };
 }
+
+export const { check, answers } = maker<Bench>(undefined);
+/** Of what only TCP has. */
+export const { check: tcpCheck, answers: tcpAnswers } = maker<TcpBench>('TCP');
+/** Of what only PCI functions have. */
+export const { check: pciCheck, answers: pciAnswers } = maker<PciBench>('PCI');

@@ -25,7 +25,7 @@ import {
   register,
   statusCode,
 } from '@spdk-ts/nvme-spec';
-import { CC_ENABLED, type RawHost } from '../host/index.ts';
+import { CC_ENABLED, type CommandHost } from '../host/index.ts';
 
 export interface NamespaceFacts {
   readonly nsid: number;
@@ -38,13 +38,26 @@ export interface NamespaceFacts {
   readonly data: IdentifyNamespace;
 }
 
-export interface Facts {
+/** What carries commands: PDUs, or queues in the host's memory. */
+export type Transport = 'TCP' | 'PCI';
+
+/** What is known of the way to the target. */
+export interface WayFacts {
+  readonly transport: Transport;
+  /** Hosts that it can have at once. */
+  readonly hosts: number;
+  /** Null over PCI. */
+  readonly icResp: IcResp | null;
+  /** A subsystem at the same address that does not allow our host, if one was named. */
+  readonly closedSubnqn?: string | undefined;
+}
+
+export interface Facts extends WayFacts {
   readonly controller: IdentifyController;
   /** Limits of the NVM Command Set (CNS 06h), or null where there is no such data. */
   readonly limits: IdentifyControllerNvm | null;
   readonly cap: ControllerCapabilities;
   readonly vs: number;
-  readonly icResp: IcResp;
   readonly namespaces: readonly NamespaceFacts[];
   /** The namespace that checks of the NVM Command Set write to: the smallest blocks, no metadata. */
   readonly ns: NamespaceFacts;
@@ -63,8 +76,6 @@ export interface Facts {
   readonly effects: CommandEffects | null;
   /** Log pages, by page 00h; null where that is not there. */
   readonly pages: ReadonlyMap<number, number> | null;
-  /** A subsystem at the same address that does not allow our host, if one was named. */
-  readonly closedSubnqn: string | undefined;
   /** The largest keep alive timeout granted for a request of a second, in ms: what an expiry takes. */
   readonly kato_ms: number;
 }
@@ -77,13 +88,13 @@ const CC_CSS_ALL = 6 << 4;
 export const ccFor = (cap: ControllerCapabilities): number =>
   cap.css & CSS_ALL ? CC_ENABLED | CC_CSS_ALL : CC_ENABLED;
 
-export async function capabilities(host: RawHost): Promise<ControllerCapabilities> {
+export async function capabilities(host: CommandHost): Promise<ControllerCapabilities> {
   const { status, dw0, dw1 } = await host.getProperty(register.cap, 1);
   if (status !== 0) throw new Error(`CAP cannot be read: status ${status.toString(16)}`);
   return decodeCap(dw0, dw1);
 }
 
-async function logPage(host: RawHost, page: number, length: number): Promise<Buffer | null> {
+async function logPage(host: CommandHost, page: number, length: number): Promise<Buffer | null> {
   const completion = await host.admin.submitRead(
     { opcode: adminOpcode.getLogPage, nsid: 0xffff_ffff, psdt: 1, ...logPageDwords(page, length) },
     length,
@@ -91,7 +102,7 @@ async function logPage(host: RawHost, page: number, length: number): Promise<Buf
   return completion.status === 0 ? completion.data : null;
 }
 
-async function identifySet(host: RawHost, which: number, set: number, nsid = 0): Promise<Buffer | null> {
+async function identifySet(host: CommandHost, which: number, set: number, nsid = 0): Promise<Buffer | null> {
   const { status, data } = await host.admin.submitRead(
     { opcode: adminOpcode.identify, nsid, psdt: 1, ...identifyDwords(which, set) },
     4096,
@@ -99,7 +110,7 @@ async function identifySet(host: RawHost, which: number, set: number, nsid = 0):
   return status === 0 ? data : null;
 }
 
-async function namespaceFacts(host: RawHost, nsid: number): Promise<NamespaceFacts> {
+async function namespaceFacts(host: CommandHost, nsid: number): Promise<NamespaceFacts> {
   const bytes = await host.identify(cns.namespace, nsid).catch(() => Buffer.alloc(identifyNamespace.size));
   const data = identifyNamespace.decode(bytes);
   const ids = await host.identify(cns.namespaceDescriptors, nsid);
@@ -109,7 +120,7 @@ async function namespaceFacts(host: RawHost, nsid: number): Promise<NamespaceFac
 }
 
 /** `host`: connected and enabled. */
-export async function findFacts(host: RawHost, closedSubnqn: string | undefined): Promise<Facts> {
+export async function findFacts(host: CommandHost, way: WayFacts): Promise<Facts> {
   const controller = identifyController.decode(await host.identify(cns.controller));
   const cap = await capabilities(host);
   const nsids = decodeNamespaceList(await host.identify(cns.activeNamespaceList));
@@ -131,10 +142,10 @@ export async function findFacts(host: RawHost, closedSubnqn: string | undefined)
   for (let nsid = 1; nsid <= Math.min(controller.nn, 4096) && inactive === 0; nsid++)
     if (!nsids.includes(nsid)) inactive = nsid;
   return {
-    ...{ controller, cap, namespaces, ns, inactive, closedSubnqn },
+    ...way,
+    ...{ controller, cap, namespaces, ns, inactive },
     limits: limits === null ? null : identifyControllerNvm.decode(limits),
     vs: await host.property(register.vs),
-    icResp: host.admin.icResp,
     zoned: namespaces.find(({ set }) => set === csi.zoned) ?? null,
     keyValue: namespaces.find(({ set }) => set === csi.keyValue) ?? null,
     protected: namespaces.find(({ set, metadata }) => set === csi.nvm && metadata > 0) ?? null,
@@ -148,7 +159,7 @@ export async function findFacts(host: RawHost, closedSubnqn: string | undefined)
 }
 
 /** Asks for a keep alive timeout, and returns what it has become; 0 where it cannot be told. */
-export async function grantedKato(host: RawHost, ms: number): Promise<number> {
+export async function grantedKato(host: CommandHost, ms: number): Promise<number> {
   const feature = { psdt: 1, cdw10: 0x0f };
   const set = await host.admin.submit({ opcode: adminOpcode.setFeatures, ...feature, cdw11: ms });
   if (statusCode(set.status) !== 0) return 0;

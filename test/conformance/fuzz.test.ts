@@ -20,10 +20,11 @@ import { mendDigest, mutateExchange } from '../../packages/nvmf/test-support/mut
 import { DEFAULT_HOSTID, PduStream, pattern, RawHost, RawQueue, read, write } from '../host/index.ts';
 import { eventually, listenAddress } from '../linux-guest/target.ts';
 import { getFeature, getLog, identify, setFeature } from './admin.ts';
-import { Bench } from './bench.ts';
+import type { TcpAddress } from './bench.ts';
 import { rounds, seed } from './options.ts';
 import { type OwnTarget, startOwn } from './own-target.ts';
 import { icReq, pdu } from './pdus.ts';
+import { TcpBench } from './tcp-bench.ts';
 
 const WITNESS_NQN = 'nqn.2026-11.io.spdk-ts:witness';
 /** How long a target may take over an exchange before the host closes. */
@@ -32,9 +33,9 @@ const PATIENCE_MS = 20;
 const LOOK = 10;
 const PROPERTY_RUNS = 60;
 
-let own: OwnTarget;
+let own: OwnTarget<TcpAddress>;
 /** A host of another subsystem, with data of its own: nothing here may disturb it. */
-let witness: Bench;
+let witness: TcpBench;
 /** The controller that recorded I/O queues belong to. */
 let host: RawHost;
 
@@ -50,7 +51,7 @@ beforeAll(async () => {
     nqn: WITNESS_NQN,
     listen_address: listenAddress(address.port),
   });
-  witness = await Bench.start({ ...address, subnqn: WITNESS_NQN }, seed);
+  witness = await TcpBench.start({ ...address, subnqn: WITNESS_NQN }, seed);
 });
 
 afterAll(async () => {

@@ -1,6 +1,6 @@
 /** I/O commands as checks send them, to the namespace that they may write to. */
 import { encodeDsmRange, nvmOpcode, sglId, viewOf } from '@spdk-ts/nvme-spec';
-import { type Completion, pattern, type RawQueue, read, write } from '../host/index.ts';
+import { type CommandQueue, type Completion, pattern, type RawQueue, read, write } from '../host/index.ts';
 import type { Bench } from './bench.ts';
 import { all, holds, type Outcome, of, succeeded } from './check.ts';
 
@@ -31,24 +31,24 @@ export const bytesOf = (bench: Bench, blocks: number): number => blocks * bench.
 
 /** Commands about a range, whatever their status: data in the capsule where they fit, else by R2T. */
 export const ranged = {
-  read: (queue: RawQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
+  read: (queue: CommandQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
     queue.submitRead(rangeFields(bench, nvmOpcode.read, range), bytesOf(bench, range.blocks ?? 1)),
-  write: (queue: RawQueue, bench: Bench, range: Range = {}, seed = 1): Promise<Completion> =>
+  write: (queue: CommandQueue, bench: Bench, range: Range = {}, seed = 1): Promise<Completion> =>
     withData(queue, bench, nvmOpcode.write, range, pattern(bytesOf(bench, range.blocks ?? 1), seed)),
-  compare: (queue: RawQueue, bench: Bench, range: Range = {}, seed = 1): Promise<Completion> =>
+  compare: (queue: CommandQueue, bench: Bench, range: Range = {}, seed = 1): Promise<Completion> =>
     withData(queue, bench, nvmOpcode.compare, range, pattern(bytesOf(bench, range.blocks ?? 1), seed)),
-  writeZeroes: (queue: RawQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
+  writeZeroes: (queue: CommandQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
     queue.submit(rangeFields(bench, nvmOpcode.writeZeroes, range)),
-  verify: (queue: RawQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
+  verify: (queue: CommandQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
     queue.submit(rangeFields(bench, nvmOpcode.verify, range)),
-  writeUncorrectable: (queue: RawQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
+  writeUncorrectable: (queue: CommandQueue, bench: Bench, range: Range = {}): Promise<Completion> =>
     queue.submit(rangeFields(bench, nvmOpcode.writeUncorrectable, range)),
 } as const;
 
 export type Ranged = keyof typeof ranged;
 
 export function withData(
-  queue: RawQueue,
+  queue: CommandQueue,
   bench: Bench,
   opcode: number,
   range: Range,
@@ -80,7 +80,7 @@ export const transport = (length: number) => ({ identifier: sglId.transportDataB
 
 /** Dataset Management. `ranges`: first block, blocks, context attributes. */
 export function dsm(
-  queue: RawQueue,
+  queue: CommandQueue,
   bench: Bench,
   attributes: number,
   ranges: readonly (readonly [number, number, number?])[],
@@ -98,7 +98,7 @@ export function dsm(
 
 /** What `blocks` blocks from `lba` on hold is this. */
 export async function holdsData(
-  queue: RawQueue,
+  queue: CommandQueue,
   bench: Bench,
   lba: number,
   data: Uint8Array,
@@ -123,7 +123,7 @@ function firstDifference(a: Uint8Array, b: Uint8Array): number {
 
 /** Writes a pattern, and returns it. Throws if that does not succeed. */
 export async function fill(
-  queue: RawQueue,
+  queue: CommandQueue,
   bench: Bench,
   lba: number,
   blocks: number,

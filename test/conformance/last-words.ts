@@ -1,8 +1,8 @@
 /** How a target ends a connection on which a host has done what it must not (TCP Transport 1.0, 3.5). */
 import { fesText, pduType, termReqFei, termReqFes } from '@spdk-ts/nvme-spec';
 import { type Pdu, type PduStream, RawQueue } from '../host/index.ts';
-import type { Bench } from './bench.ts';
-import { type Check, check, holds, type Outcome, type Row } from './check.ts';
+import { type Check, holds, type Outcome, type Row, tcpCheck } from './check.ts';
+import type { TcpBench } from './tcp-bench.ts';
 
 /** How long a target may think about it. */
 const PATIENCE_MS = 3000;
@@ -73,11 +73,11 @@ export function judge({ request, closed }: LastWords, wanted: readonly Fatal[]):
 export function fatal<T extends PduStream | RawQueue>(
   row: Row,
   wanted: readonly Fatal[],
-  open: (bench: Bench) => Promise<T>,
+  open: (bench: TcpBench) => Promise<T>,
   bytes: (on: T) => Uint8Array | readonly Uint8Array[],
 ): Check {
   const expected = wanted.map(wordsOfFatal).join(' or ');
-  return check({ ...row, apart: true }, expected, async (bench) => {
+  return tcpCheck({ ...row, apart: true }, expected, async (bench) => {
     const on = await open(bench);
     const parts = bytes(on);
     const list = parts instanceof Uint8Array ? [parts] : parts;

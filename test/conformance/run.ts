@@ -1,9 +1,10 @@
 /** A run of the checks over one target. */
 import { versionText } from '@spdk-ts/nvme-spec';
-import { type Address, Bench } from './bench.ts';
-import type { Check, Outcome } from './check.ts';
+import type { Address, Bench } from './bench.ts';
+import { type Check, inapplicable, type Outcome } from './check.ts';
 import { areas } from './checks/index.ts';
 import type { Finding, Report, Verdict } from './report.ts';
+import { startBench } from './start-bench.ts';
 
 /** What a check has, unless it says otherwise. */
 export const CHECK_SECONDS = 10;
@@ -44,7 +45,7 @@ export class Run {
 
   /** Finds out about the target, and begins what mostly waits. */
   static async start(address: Address, seed: number): Promise<Run> {
-    return new Run(await Bench.start(address, seed));
+    return new Run(await startBench(address, seed));
   }
 
   private constructor(bench: Bench) {
@@ -54,7 +55,7 @@ export class Run {
 
   /** Begins a check whose turn comes later, with connections of its own. Null: it does not apply. */
   private begin(check: Check): Promise<Outcome> | null {
-    if ((check.unless?.(this.bench.facts) ?? '') !== '') return null;
+    if (inapplicable(check, this.bench.facts) !== '') return null;
     const aside = this.bench.aside();
     const done = within(check, aside).finally(() => aside.close());
     this.begun.set(check, done);
@@ -83,7 +84,7 @@ export class Run {
     };
     if (this.lost !== '') return finding('not run', this.lost);
     const { bench } = this;
-    const why = check.unless?.(bench.facts) ?? '';
+    const why = inapplicable(check, bench.facts);
     if (why !== '') return finding('not applicable', why);
     const { ok, seen } = await (this.begun.get(check) ?? within(check, bench));
     bench.settle(!ok);

@@ -1,3 +1,4 @@
+export type { CommandHost, CommandQueue } from './command-queue.ts';
 export { CutRelay } from './cut-relay.ts';
 export { type AuthExchange, authenticate, type DhchapOptions, type DhchapResult } from './dhchap.ts';
 export { Load, type LoadOptions } from './load.ts';

@@ -8,6 +8,7 @@ import {
   nvmOpcode,
   register,
 } from '@spdk-ts/nvme-spec';
+import type { CommandHost, CommandQueue } from './command-queue.ts';
 import { type Completion, type QueueOptions, RawQueue, StatusError } from './raw-queue.ts';
 
 const enabled = { en: true, iosqes: 6, iocqes: 4 };
@@ -34,7 +35,7 @@ function succeeded(what: string, completion: Completion): Completion {
   return completion;
 }
 
-export class RawHost {
+export class RawHost implements CommandHost<RawQueue> {
   readonly admin: RawQueue;
   readonly queues: RawQueue[] = [];
   readonly options: HostOptions;
@@ -162,7 +163,7 @@ function range(lba: number, blocks: number) {
 
 /** Writes whole blocks; resolves to the completion, whatever its status. */
 export function write(
-  queue: RawQueue,
+  queue: CommandQueue,
   lba: number,
   data: Uint8Array,
   options: { block_size?: number; way?: WriteWay; nsid?: number } = {},
@@ -175,7 +176,7 @@ export function write(
 
 /** Reads whole blocks; resolves to the completion, whatever its status. */
 export function read(
-  queue: RawQueue,
+  queue: CommandQueue,
   lba: number,
   length: number,
   options: { block_size?: number; nsid?: number } = {},

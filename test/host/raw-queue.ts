@@ -36,6 +36,7 @@ import {
   termReqFei,
   termReqFes,
 } from '@spdk-ts/nvme-spec';
+import type { CommandQueue } from './command-queue.ts';
 import type { AuthExchange } from './dhchap.ts';
 import { type Pdu, PduStream, type TlsKey } from './pdu-stream.ts';
 
@@ -115,7 +116,7 @@ function encodeStruct(fields: ConnectData): Uint8Array {
   return bytes;
 }
 
-export class RawQueue {
+export class RawQueue implements CommandQueue {
   readonly stream: PduStream;
   readonly icResp: IcResp;
   readonly options: QueueOptions;
@@ -163,6 +164,10 @@ export class RawQueue {
 
   get digests(): number {
     return this.icResp.dgst;
+  }
+  /** The connection is no more. */
+  get ended(): boolean {
+    return this.stream.ended;
   }
 
   /** The termination request that the target sent, if it did. */
@@ -312,6 +317,11 @@ export class RawQueue {
     return done;
   }
 
+  /** Commands without data, with CIDs of the test's own. */
+  post(...commands: readonly SqeFields[]): void {
+    this.stream.send(...commands.map((fields) => this.capsule(fields)));
+  }
+
   /** A command whose data, if it brings any, is in its capsule. */
   submit(fields: SqeFields, data: Uint8Array = empty): Promise<Completion> {
     const cid = this.newCid();
@@ -319,6 +329,17 @@ export class RawQueue {
     const done = this.expect(cid);
     this.stream.send(this.capsule({ ...fields, cid, sgl1 }, data));
     return done;
+  }
+
+  /** Such commands, their capsules in one piece. */
+  together(...commands: readonly (readonly [SqeFields, Uint8Array])[]): Promise<Completion>[] {
+    const sent = commands.map(([fields, data]) => {
+      const cid = this.newCid();
+      const sgl1 = { identifier: sglId.inCapsule, address: 0, length: data.length };
+      return { done: this.expect(cid), bytes: this.capsule({ ...fields, cid, sgl1 }, data) };
+    });
+    this.stream.send(...sent.map(({ bytes }) => bytes));
+    return sent.map(({ done }) => done);
   }
 
   /** A command whose data the target asks for. */

@@ -49,6 +49,8 @@ export class PciHost implements vu.ChannelHandler {
   ended = false;
   /** Writes doorbells here, if the device lends BAR0. */
   bar0: Int32Array | null = null;
+  /** Where the shadow doorbells are that I/O queues' doorbells are written to first; 0: there are none. */
+  shadowAt = 0;
   private readonly queues = new Map<number, Queue>();
   private readonly waiting = new Map<number, (reply: Reply) => void>();
   private readonly timer: NodeJS.Timeout;
@@ -56,10 +58,10 @@ export class PciHost implements vu.ChannelHandler {
   private cids = 0;
   private readonly early = new Map<string, Completion>();
 
-  private constructor(path: string) {
+  private constructor(path: string, memory_bytes: number) {
     const addon = native!;
-    this.memoryFd = addon.memoryFile('pci-host', MEMORY_BYTES);
-    const shared = addon.mapDescriptor(this.memoryFd, 0, MEMORY_BYTES, 1);
+    this.memoryFd = addon.memoryFile('pci-host', memory_bytes);
+    const shared = addon.mapDescriptor(this.memoryFd, 0, memory_bytes, 1);
     this.memory = new Uint8Array(shared);
     this.words = new Int32Array(shared);
     this.channel = new vu.Channel(addon.unixConnect(path), this, LIMITS);
@@ -67,15 +69,15 @@ export class PciHost implements vu.ChannelHandler {
   }
 
   /** Connects, agrees on a version, and lends the memory. */
-  static async open(path: string): Promise<PciHost> {
-    const host = new PciHost(path);
+  static async open(path: string, memory_bytes = MEMORY_BYTES): Promise<PciHost> {
+    const host = new PciHost(path, memory_bytes);
     await host.ask(vu.Command.version, vu.encodeVersion(0, 1, { max_msg_fds: 8 }));
-    await host.lend(BASE, MEMORY_BYTES, 0);
+    await host.lend(BASE, memory_bytes, 0);
     return host;
   }
   /** Connects only. */
   static connect(path: string): PciHost {
-    return new PciHost(path);
+    return new PciHost(path, MEMORY_BYTES);
   }
 
   close(): void {
@@ -204,6 +206,8 @@ export class PciHost implements vu.ChannelHandler {
 
   async ring(qid: number, completion: boolean, value: number): Promise<void> {
     const index = qid * 2 + (completion ? 1 : 0);
+    if (this.shadowAt !== 0 && qid !== 0)
+      Atomics.store(this.words, (this.shadowAt - BASE) / 4 + index, value);
     if (this.bar0 !== null) Atomics.store(this.bar0, DOORBELLS / 4 + index, value);
     else await this.write(DOORBELLS + index * 4, value);
   }

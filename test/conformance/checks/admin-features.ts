@@ -12,7 +12,18 @@ import {
   vwc,
 } from '@spdk-ts/nvme-spec';
 import { dataOf, getFeature, setFeature } from '../admin.ts';
-import { all, answers, type Check, check, hasStatus, holds, of, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  answers,
+  type Check,
+  check,
+  hasStatus,
+  holds,
+  of,
+  type Row,
+  succeeded,
+  tcpCheck,
+} from '../check.ts';
 import { command, describe, generic } from '../codes.ts';
 import type { Facts } from '../facts.ts';
 
@@ -293,7 +304,7 @@ const behavior = [
 ];
 
 const hostId = [
-  check(row('81h-get', GET, 'Host Identifier, 16 bytes'), 'what Connect brought', async (bench) => {
+  tcpCheck(row('81h-get', GET, 'Host Identifier, 16 bytes'), 'what Connect brought', async (bench) => {
     const hostid = Uint8Array.from({ length: 16 }, (_, i) => 0xf0 - i);
     const host = await bench.connect({ hostid });
     const done = await getFeature(host.admin, fid.hostIdentifier, { cdw11: HOST_ID_EXHID, bytes: 16 });

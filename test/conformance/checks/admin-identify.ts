@@ -28,6 +28,7 @@ import {
   of,
   type Row,
   succeeded,
+  tcpCheck,
 } from '../check.ts';
 import { generic } from '../codes.ts';
 import type { Facts } from '../facts.ts';
@@ -89,14 +90,14 @@ const controller = [
     'SN, MN and FR of printable ASCII, VER as VS, CNTRLTYPE of an I/O controller, entry sizes of 64 and 16 bytes, NN not 0',
     (bench) => all(...fields(bench.facts)),
   ),
-  check(
+  tcpCheck(
     row('controller-fabrics', 'CNS 01h, what every controller over TCP says', {
       section: 'Base 2.0, 5.17.2.1; TCP 1.0, 3.3',
     }),
     'IOCCSZ at least 4, IORCSZ at least 1, ICDOFF 0, SGLs with transport data blocks (and offsets, where capsules bring data), keep alive, MAXCMD up to MQES + 1, 128-bit host identifiers',
     (bench) => all(...fabricsFields(bench.facts)),
   ),
-  check(
+  tcpCheck(
     row('controller-subnqn', 'SUBNQN of CNS 01h'),
     'the NQN that was connected to, zeroes behind it',
     async (bench) => {
@@ -427,7 +428,7 @@ const virtualization = [cns.primaryControllerCapabilities, cns.secondaryControll
 );
 
 const lengths = [
-  check(
+  tcpCheck(
     row('short', 'Identify with an SGL of 2048 bytes', { severity: 'should' }),
     'Data SGL Length Invalid, or Invalid Field in Command; no more than 2048 bytes are sent',
     async (bench) => {

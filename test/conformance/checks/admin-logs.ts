@@ -16,7 +16,18 @@ import {
 import { pattern, read, write } from '../../host/index.ts';
 import { dataOf, getLog, identify } from '../admin.ts';
 import type { Bench } from '../bench.ts';
-import { all, answers, type Check, check, hasStatus, holds, of, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  answers,
+  type Check,
+  check,
+  hasStatus,
+  holds,
+  of,
+  type Row,
+  succeeded,
+  tcpCheck,
+} from '../check.ts';
 import { command, generic } from '../codes.ts';
 import type { Facts } from '../facts.ts';
 
@@ -125,7 +136,7 @@ const wrong = [
     generic.invalidField,
     async (bench) => getLog(await bench.admin(), lid.smart, 16, { offset: 4, cdw14: 0x80_0000 }),
   ),
-  check(
+  tcpCheck(
     row('sgl-short', 'SMART: NUMD for 512 bytes, an SGL of 256', { severity: 'should' }),
     'Data SGL Length Invalid or Invalid Field in Command',
     async (bench) =>

@@ -11,12 +11,32 @@ import {
   psdt,
   sglId,
 } from '@spdk-ts/nvme-spec';
-import { type Completion, pattern, type RawHost, type RawQueue, read } from '../../host/index.ts';
+import {
+  type CommandHost,
+  type CommandQueue,
+  type Completion,
+  pattern,
+  type RawHost,
+  type RawQueue,
+  read,
+} from '../../host/index.ts';
 import { identify } from '../admin.ts';
-import type { Bench } from '../bench.ts';
-import { all, answers, type Check, check, hasStatus, holds, of, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  answers,
+  type Check,
+  check,
+  hasStatus,
+  holds,
+  of,
+  type Row,
+  succeeded,
+  tcpAnswers,
+  tcpCheck,
+} from '../check.ts';
 import { command, describe, generic } from '../codes.ts';
 import type { Facts } from '../facts.ts';
+import type { TcpBench } from '../tcp-bench.ts';
 
 const AER = 'Base 2.0, 5.2';
 const ABORT = 'Base 2.0, 5.1';
@@ -28,11 +48,14 @@ const row = (id: string, section: string, title: string, more: Partial<Row> = {}
 });
 const hex = (value: number): string => `${value.toString(16)}h`;
 
-const aer = (queue: RawQueue): Promise<Completion> =>
+const aer = (queue: CommandQueue): Promise<Completion> =>
   queue.submit({ opcode: adminOpcode.asyncEventRequest, psdt: 1 });
 
 /** As many as may be outstanding; those that wait are nobody's concern when the connection closes. */
-async function fillAers(host: RawHost, facts: Facts): Promise<{ cids: number[]; completed: Completion[] }> {
+async function fillAers(
+  host: CommandHost,
+  facts: Facts,
+): Promise<{ cids: number[]; completed: Completion[] }> {
   const cids: number[] = [];
   const completed: Completion[] = [];
   for (let i = 0; i <= facts.controller.aerl; i++) {
@@ -42,14 +65,14 @@ async function fillAers(host: RawHost, facts: Facts): Promise<{ cids: number[]; 
       (done) => completed.push(done),
       () => {},
     );
-    host.admin.stream.send(host.admin.capsule({ opcode: adminOpcode.asyncEventRequest, psdt: 1, cid }));
+    host.admin.post({ opcode: adminOpcode.asyncEventRequest, psdt: 1, cid });
   }
   // What is refused is refused before this is answered.
   await identify(host.admin, 1);
   return { cids, completed };
 }
 
-const abort = (queue: RawQueue, sqid: number, cid: number, nsid = 0): Promise<Completion> =>
+const abort = (queue: CommandQueue, sqid: number, cid: number, nsid = 0): Promise<Completion> =>
   queue.submit({ opcode: adminOpcode.abort, nsid, psdt: 1, cdw10: ((cid << 16) | sqid) >>> 0 });
 
 const aers = [
@@ -76,7 +99,7 @@ const aers = [
       const ended: Completion[] = [];
       const waits = host.admin.expect(cid).then((done) => ended.push(done));
       waits.catch(() => {});
-      host.admin.stream.send(host.admin.capsule({ opcode: adminOpcode.asyncEventRequest, psdt: 1, cid }));
+      host.admin.post({ opcode: adminOpcode.asyncEventRequest, psdt: 1, cid });
       const done = await abort(host.admin, 0, cid);
       if ((done.dw0 & 1) !== 0) return all(succeeded(done), holds(ended.length === 0, 'not aborted'));
       await waits;
@@ -122,7 +145,7 @@ const aers = [
 
 /** A write that waits for its data, so that Abort finds something. */
 async function waiting(
-  bench: Bench,
+  bench: TcpBench,
 ): Promise<{ host: RawHost; queue: RawQueue; cid: number; done: Promise<Completion>; finish: () => void }> {
   const { nsid, block_size } = bench.facts.ns;
   const { host, queue } = await bench.pair();
@@ -163,7 +186,7 @@ const aborts = [
       );
     },
   ),
-  check(
+  tcpCheck(
     row('abort.write', ABORT, 'Abort of a write that waits for its data, which then come'),
     'as Abort says: aborted with Command Abort Requested, or carried out',
     async (bench) => {
@@ -181,7 +204,7 @@ const aborts = [
       );
     },
   ),
-  check(row('abort.after', ABORT, 'The queue after an Abort'), 'goes on', async (bench) => {
+  tcpCheck(row('abort.after', ABORT, 'The queue after an Abort'), 'goes on', async (bench) => {
     const { host, queue, cid, done, finish } = await waiting(bench);
     await abort(host.admin, 1, cid);
     finish();
@@ -208,7 +231,7 @@ const aborts = [
       const { admin } = await bench.connect();
       const cid = admin.newCid();
       const done = admin.expect(cid);
-      admin.stream.send(admin.capsule({ opcode: adminOpcode.abort, psdt: 1, cid, cdw10: (cid << 16) >>> 0 }));
+      admin.post({ opcode: adminOpcode.abort, psdt: 1, cid, cdw10: (cid << 16) >>> 0 });
       const ended = await done;
       return all(
         hasStatus(ended, [0, generic.invalidField]),
@@ -221,7 +244,7 @@ const aborts = [
 // --- opcodes ---
 
 /** Sends a command that has no data, in the direction that its opcode says. */
-function empty(queue: RawQueue, opcode: number, nsid: number): Promise<Completion> {
+function empty(queue: CommandQueue, opcode: number, nsid: number): Promise<Completion> {
   const fields = { opcode, nsid, psdt: 1 };
   return opcodeDataTransfer(opcode) === 2 ? queue.submitRead(fields, 0) : queue.submit(fields);
 }
@@ -234,7 +257,7 @@ const ofPcie = [
   adminOpcode.createIoCq,
   adminOpcode.doorbellBufferConfig,
 ].map((opcode) =>
-  answers(
+  tcpAnswers(
     row(`opcode.admin-${hex(opcode)}`, 'Base 2.0, 3.1.2', `${adminOpcodeName(opcode)} over fabrics`),
     generic.invalidOpcode,
     async (bench) => empty(await bench.admin(), opcode, 0),
@@ -242,7 +265,7 @@ const ofPcie = [
 );
 
 async function unknownOpcodes(
-  queue: RawQueue,
+  queue: CommandQueue,
   known: ReadonlySet<number>,
   nsid: number,
   skip: (opcode: number) => boolean,
@@ -325,7 +348,7 @@ const common = [
     generic.invalidField,
     async (bench) => (await bench.admin()).submitRead({ ...getFeatures, psdt: 3 }, 0),
   ),
-  answers(
+  tcpAnswers(
     row(
       'admin.psdt-0',
       'Base 2.0, 3.3.3.1',
@@ -347,9 +370,9 @@ const common = [
       const { admin } = await bench.connect();
       admin.lenient = true;
       const cid = admin.newCid();
-      admin.stream.send(admin.capsule({ opcode: adminOpcode.asyncEventRequest, psdt: 1, cid }));
+      admin.post({ opcode: adminOpcode.asyncEventRequest, psdt: 1, cid });
       const done = admin.expect(cid).catch((error: Error) => error);
-      admin.stream.send(admin.capsule({ opcode: adminOpcode.keepAlive, psdt: 1, cid }));
+      admin.post({ opcode: adminOpcode.keepAlive, psdt: 1, cid });
       const ended = await done;
       return ended instanceof Error
         ? holds(true, ended.message)
@@ -362,7 +385,7 @@ const common = [
     async (bench) => {
       const { admin } = await bench.connect();
       const done = admin.expect(0xffff);
-      admin.stream.send(admin.capsule({ opcode: adminOpcode.keepAlive, psdt: 1, cid: 0xffff }));
+      admin.post({ opcode: adminOpcode.keepAlive, psdt: 1, cid: 0xffff });
       return succeeded(await done);
     },
   ),

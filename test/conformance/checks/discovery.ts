@@ -12,12 +12,11 @@ import {
 } from '@spdk-ts/nvme-spec';
 import type { RawHost } from '../../host/index.ts';
 import { dataOf, getFeature, getLog, identify } from '../admin.ts';
-import type { Bench } from '../bench.ts';
 import {
   all,
-  answers,
+  tcpAnswers as answers,
   type Check,
-  check,
+  tcpCheck as check,
   hasStatus,
   holds,
   type Outcome,
@@ -26,6 +25,7 @@ import {
   succeeded,
 } from '../check.ts';
 import { command, fabrics, generic } from '../codes.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 const row = (id: string, section: string, title: string, more: Partial<Row> = {}): Row => ({
   id: `discovery.${id}`,

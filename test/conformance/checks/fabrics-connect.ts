@@ -13,12 +13,12 @@ import {
 } from '@spdk-ts/nvme-spec';
 import { type Completion, type ConnectAttempt, DEFAULT_HOSTID, type RawQueue } from '../../host/index.ts';
 import { getFeature } from '../admin.ts';
-import type { Bench, Pair } from '../bench.ts';
+import type { Pair } from '../bench.ts';
 import {
   all,
-  answers,
+  tcpAnswers as answers,
   type Check,
-  check,
+  tcpCheck as check,
   hasStatus,
   holds,
   type Outcome,
@@ -27,6 +27,7 @@ import {
   succeeded,
 } from '../check.ts';
 import { describe, fabrics, generic } from '../codes.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 const CONNECT = 'Base 2.0, 6.3';
 const data = connectData.offsets;

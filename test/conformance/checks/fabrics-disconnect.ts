@@ -1,7 +1,16 @@
 /** Disconnect (Base 2.0, 6.4): an I/O queue ends, and the rest of the association goes on. */
 import { FABRICS_OPCODE, fabricsType, nvmOpcode, ofcs, register, sglId } from '@spdk-ts/nvme-spec';
 import { DEFAULT_HOSTID, read } from '../../host/index.ts';
-import { all, answers, type Check, check, holds, of, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  tcpAnswers as answers,
+  type Check,
+  tcpCheck as check,
+  holds,
+  of,
+  type Row,
+  succeeded,
+} from '../check.ts';
 import { fabrics } from '../codes.ts';
 import { lastWords } from '../last-words.ts';
 

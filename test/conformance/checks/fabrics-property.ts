@@ -13,7 +13,16 @@ import {
   shst,
 } from '@spdk-ts/nvme-spec';
 import { CC_ENABLED } from '../../host/index.ts';
-import { all, answers, type Check, check, hasStatus, holds, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  tcpAnswers as answers,
+  type Check,
+  tcpCheck as check,
+  hasStatus,
+  holds,
+  type Row,
+  succeeded,
+} from '../check.ts';
 import { describe, fabrics, generic } from '../codes.ts';
 
 const GET = 'Base 2.0, 6.5';

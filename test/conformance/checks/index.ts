@@ -14,6 +14,10 @@ import { rangeChecks } from './io-range.ts';
 import { sglChecks } from './io-sgl.ts';
 import { keepAliveChecks } from './keep-alive.ts';
 import { kvChecks } from './kv.ts';
+import { pciDataChecks } from './pci-data.ts';
+import { pciDoorbellChecks } from './pci-doorbells.ts';
+import { pciQueueChecks } from './pci-queues.ts';
+import { pciRegisterChecks } from './pci-registers.ts';
 import { dataChecks } from './pdu-data.ts';
 import { digestChecks } from './pdu-digest.ts';
 import { headerChecks } from './pdu-header.ts';
@@ -48,4 +52,8 @@ export const areas: readonly { readonly name: string; readonly checks: readonly 
   { name: 'Sequences', checks: sequenceChecks },
   { name: 'Discovery', checks: discoveryChecks },
   { name: 'Keep alive', checks: keepAliveChecks },
+  { name: 'PCI: registers, resets', checks: pciRegisterChecks },
+  { name: 'PCI: doorbells', checks: pciDoorbellChecks },
+  { name: 'PCI: queues', checks: pciQueueChecks },
+  { name: 'PCI: PRPs, SGLs', checks: pciDataChecks },
 ];

@@ -9,7 +9,7 @@ import {
   setCopyDestination,
   viewOf,
 } from '@spdk-ts/nvme-spec';
-import { type Completion, pattern, type RawQueue } from '../../host/index.ts';
+import { type CommandQueue, type Completion, pattern } from '../../host/index.ts';
 import type { Bench } from '../bench.ts';
 import {
   all,
@@ -20,6 +20,7 @@ import {
   of,
   type Row,
   succeeded,
+  tcpAnswers,
   type Unless,
 } from '../check.ts';
 import { command, generic } from '../codes.ts';
@@ -38,7 +39,7 @@ interface CopyWay {
   readonly nr?: number;
 }
 
-function copy(queue: RawQueue, bench: Bench, way: CopyWay): Promise<Completion> {
+function copy(queue: CommandQueue, bench: Bench, way: CopyWay): Promise<Completion> {
   const { to, ranges, format = 0, nsid = bench.facts.ns.nsid, nr = ranges.length } = way;
   const size = copyRangeSize(format) || 32;
   const data = new Uint8Array(size * ranges.length);
@@ -156,7 +157,7 @@ const copies: Check[] = [
       return copy((await bench.pair()).queue, bench, { to: 0, ranges });
     },
   ),
-  answers(
+  tcpAnswers(
     row('sgl-short', 'with NR 2 and data for one range'),
     [generic.dataSglLengthInvalid, generic.invalidField],
     async (bench) => copy((await bench.pair()).queue, bench, { to: 128, ranges: [[0, 1]], nr: 2 }),
@@ -179,28 +180,21 @@ const fusedRow = (id: string, title: string): Row => ({
   unless: needsFused,
 });
 
-/** Compare and Write as one: both capsules in one piece, the first in front. */
+/** Compare and Write as one: both told of at once, the first in front. */
 function compareAndWrite(
-  queue: RawQueue,
+  queue: CommandQueue,
   bench: Bench,
   [compareLba, compareSeed]: readonly [number, number],
   [writeLba, writeSeed]: readonly [number, number],
 ): Promise<[Completion, Completion]> {
   const { block_size } = bench.facts.ns;
-  const one = (opcode: number, fused: number, lba: number, seed: number) => {
-    const cid = queue.newCid();
-    const data = pattern(block_size, seed);
-    const sgl1 = { identifier: 1, address: 0, length: data.length };
-    const done = queue.expect(cid);
-    return {
-      done,
-      bytes: queue.capsule({ ...rangeFields(bench, opcode, { lba, fuse: fused }), cid, sgl1 }, data),
-    };
-  };
-  const first = one(nvmOpcode.compare, fuse.first, compareLba, compareSeed);
-  const second = one(nvmOpcode.write, fuse.second, writeLba, writeSeed);
-  queue.stream.send(first.bytes, second.bytes);
-  return Promise.all([first.done, second.done]);
+  const one = (opcode: number, fused: number, lba: number, seed: number) =>
+    [rangeFields(bench, opcode, { lba, fuse: fused }), pattern(block_size, seed)] as const;
+  const [compared, written] = queue.together(
+    one(nvmOpcode.compare, fuse.first, compareLba, compareSeed),
+    one(nvmOpcode.write, fuse.second, writeLba, writeSeed),
+  );
+  return Promise.all([compared!, written!]);
 }
 
 const fused: Check[] = [

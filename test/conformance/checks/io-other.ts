@@ -11,6 +11,7 @@ import {
   of,
   type Row,
   succeeded,
+  tcpAnswers,
   type Unless,
 } from '../check.ts';
 import { command, generic } from '../codes.ts';
@@ -148,7 +149,7 @@ const datasets = [
         [bench.facts.ns.blocks, 1],
       ]),
   ),
-  answers(
+  tcpAnswers(
     row('sgl-short', 'with NR 2 and data for one range'),
     [generic.dataSglLengthInvalid, generic.invalidField],
     async (bench) => dsm((await bench.pair()).queue, bench, deallocate, [[0, 1]], { nr: 2 }),

@@ -1,7 +1,17 @@
 /** SGL descriptors of I/O commands (Base 2.0, 4.1.2; TCP Transport 1.0, 3.3) and their lengths. */
 import { nvmOpcode, sglId, sgls } from '@spdk-ts/nvme-spec';
 import { pattern } from '../../host/index.ts';
-import { all, answers, type Check, check, hasStatus, holds, of, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  tcpAnswers as answers,
+  type Check,
+  tcpCheck as check,
+  hasStatus,
+  holds,
+  of,
+  type Row,
+  succeeded,
+} from '../check.ts';
 import { generic } from '../codes.ts';
 import { bytesOf, fill, holdsData, inCapsule, ranged, rangeFields, transport, withSgl } from '../io.ts';
 

@@ -1,11 +1,10 @@
 /** The keep alive timer (Base 2.0, 3.9; feature 0Fh, 5.27.1.12): when it ends an association, and when not. */
 import { adminOpcode, ctratt, fid } from '@spdk-ts/nvme-spec';
 import { getFeature, setFeature } from '../admin.ts';
-import type { Bench } from '../bench.ts';
 import {
   all,
   type Check,
-  check,
+  tcpCheck as check,
   holds,
   type Outcome,
   of,
@@ -15,6 +14,7 @@ import {
 } from '../check.ts';
 import type { Facts } from '../facts.ts';
 import { ranged } from '../io.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 /** Longest timeout that a check waits for. */
 const WAIT_MAX_MS = 12_000;

@@ -1,6 +1,6 @@
 /** The Key Value Command Set 1.0, where the subsystem has such a namespace. */
 import { kvOpcode } from '@spdk-ts/nvme-spec';
-import { type Completion, pattern, type RawQueue } from '../../host/index.ts';
+import { type CommandQueue, type Completion, pattern } from '../../host/index.ts';
 import type { Bench } from '../bench.ts';
 import { all, answers, type Check, check, holds, of, type Row, succeeded, type Unless } from '../check.ts';
 import { generic } from '../codes.ts';
@@ -24,13 +24,13 @@ function keyed(key: string, length = Buffer.byteLength(key)) {
 }
 
 class Keys {
-  private readonly queue: RawQueue;
+  private readonly queue: CommandQueue;
   private readonly base: { nsid: number; psdt: number };
 
   static async open(bench: Bench): Promise<Keys> {
     return new Keys(bench, (await bench.pair()).queue);
   }
-  private constructor(bench: Bench, queue: RawQueue) {
+  private constructor(bench: Bench, queue: CommandQueue) {
     this.queue = queue;
     this.base = { nsid: bench.facts.keyValue!.nsid, psdt: 1 };
   }

@@ -13,9 +13,18 @@ import {
   viewOf,
 } from '@spdk-ts/nvme-spec';
 import { type Completion, type Pdu, pattern, type RawQueue, read, write } from '../../host/index.ts';
-import type { Bench } from '../bench.ts';
-import { all, type Check, check, holds, type Outcome, of, type Row, succeeded } from '../check.ts';
+import {
+  all,
+  type Check,
+  tcpCheck as check,
+  holds,
+  type Outcome,
+  of,
+  type Row,
+  succeeded,
+} from '../check.ts';
 import { type Fatal, judge, lastWords } from '../last-words.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 const R2T = 'TCP 1.0, 3.6.2.10';
 const H2CDATA = 'TCP 1.0, 3.6.2.8';

@@ -10,10 +10,19 @@ import {
   viewOf,
 } from '@spdk-ts/nvme-spec';
 import { type Pdu, pattern, read, write } from '../../host/index.ts';
-import type { Bench } from '../bench.ts';
-import { all, type Check, check, hasStatus, holds, type Outcome, of, succeeded } from '../check.ts';
+import {
+  all,
+  type Check,
+  tcpCheck as check,
+  hasStatus,
+  holds,
+  type Outcome,
+  of,
+  succeeded,
+} from '../check.ts';
 import { generic } from '../codes.ts';
 import { fatal } from '../last-words.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 const DIGEST = 'TCP 1.0, 3.4';
 const NAMES = ['no digests', 'header digests', 'data digests', 'both digests'] as const;

@@ -10,10 +10,10 @@ import {
   TERM_REQ_PLEN_MAX,
 } from '@spdk-ts/nvme-spec';
 import type { QueueOptions, RawQueue } from '../../host/index.ts';
-import type { Bench } from '../bench.ts';
-import { all, type Check, check, holds, type Row } from '../check.ts';
+import { all, type Check, tcpCheck as check, holds, type Row } from '../check.ts';
 import { type Fatal, fatal, lastWords } from '../last-words.ts';
 import { concat, type Header, icReq, pdu } from '../pdus.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 const FATAL = 'TCP 1.0, 3.5';
 const COMMON = 'TCP 1.0, 3.6';

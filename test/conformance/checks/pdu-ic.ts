@@ -13,10 +13,10 @@ import {
   register,
 } from '@spdk-ts/nvme-spec';
 import { type Pdu, pattern, read, write } from '../../host/index.ts';
-import type { Bench } from '../bench.ts';
-import { all, type Check, check, holds, succeeded } from '../check.ts';
+import { all, type Check, tcpCheck as check, holds, succeeded } from '../check.ts';
 import { fatal } from '../last-words.ts';
 import { icReq, pdu } from '../pdus.ts';
+import type { TcpBench as Bench } from '../tcp-bench.ts';
 
 const ICREQ = 'TCP 1.0, 3.6.2.2';
 const ICRESP = 'TCP 1.0, 3.6.2.3';

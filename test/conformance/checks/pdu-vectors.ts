@@ -4,7 +4,7 @@
  */
 import { register, viewOf } from '@spdk-ts/nvme-spec';
 import { type Pdu, read, write } from '../../host/index.ts';
-import { all, type Check, check, holds, of, succeeded } from '../check.ts';
+import { all, type Check, tcpCheck as check, holds, of, succeeded } from '../check.ts';
 
 const bytesOf = (hex: string): Buffer => Buffer.from(hex.replaceAll(/\s/g, ''), 'hex');
 

@@ -1,6 +1,6 @@
 /** Reservations of two hosts (Base 2.0, 7.2 to 7.5 and 8.19), where the controller has them. */
 import { nvmOpcode, oncs } from '@spdk-ts/nvme-spec';
-import type { Completion, RawQueue } from '../../host/index.ts';
+import type { CommandQueue, Completion } from '../../host/index.ts';
 import type { Bench } from '../bench.ts';
 import {
   all,
@@ -17,10 +17,13 @@ import {
 import { generic } from '../codes.ts';
 import { ranged } from '../io.ts';
 
-const needs: Unless = ({ controller, ns }) =>
-  controller.oncs & oncs.reservations && ns.data.rescap !== 0
+const needs: Unless = ({ controller, ns, transport }) => {
+  // The host that writes beside the checks is one of theirs over TCP.
+  if (transport === 'PCI') return 'each PCI function has a host identifier of its own, the witness too';
+  return controller.oncs & oncs.reservations && ns.data.rescap !== 0
     ? ''
     : 'reservations are not supported (ONCS bit 5, RESCAP)';
+};
 const row = (id: string, section: string, title: string, unless: Unless = needs): Row => ({
   ...{ id: `reservation.${id}`, section: `Base 2.0, ${section}`, title, unless },
 });
@@ -41,10 +44,10 @@ const keys = (...values: readonly number[]): Uint8Array => {
 
 /** One host's commands. */
 class Host {
-  readonly queue: RawQueue;
+  readonly queue: CommandQueue;
   private readonly nsid: number;
 
-  constructor(bench: Bench, queue: RawQueue) {
+  constructor(bench: Bench, queue: CommandQueue) {
     this.queue = queue;
     this.nsid = bench.facts.ns.nsid;
   }

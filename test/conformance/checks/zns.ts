@@ -1,6 +1,6 @@
 /** The Zoned Namespace Command Set 1.1, where the subsystem has such a namespace. */
 import { cns, csi, type SqeFields, znsOpcode } from '@spdk-ts/nvme-spec';
-import { type Completion, pattern, type RawQueue } from '../../host/index.ts';
+import { type CommandQueue, type Completion, pattern } from '../../host/index.ts';
 import { identify } from '../admin.ts';
 import type { Bench, Pair } from '../bench.ts';
 import {
@@ -44,7 +44,7 @@ const lbaOf = (lba: number) => ({ cdw10: lba >>> 0, cdw11: Math.floor(lba / 2 **
 
 /** The zoned namespace through a host of its own. */
 class Zones {
-  readonly queue: RawQueue;
+  readonly queue: CommandQueue;
   readonly nsid: number;
   readonly block_size: number;
   readonly blocks: number;
@@ -57,7 +57,7 @@ class Zones {
     return zones;
   }
 
-  private constructor(bench: Bench, queue: RawQueue) {
+  private constructor(bench: Bench, queue: CommandQueue) {
     const { nsid, block_size, blocks } = bench.facts.zoned!;
     this.queue = queue;
     this.nsid = nsid;
