@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BdevRegistry, bdevReactorEntry } from '@spdk-ts/bdev';
 import control from '@spdk-ts/bdev-malloc';
 import { WorkerHost } from '@spdk-ts/reactor';
@@ -9,7 +10,7 @@ const driver = new URL('../test/race-driver.mjs', import.meta.url).href;
 const pool = { small_count: 16, small_bytes: 8192, large_count: 8, large_bytes: 132 * 1024 };
 const BLOCKS = 4;
 /** I/Os that each of two reactors does at least. */
-const COUNT = 4000;
+const COUNT = 1500;
 
 interface Counts {
   ok: number;
@@ -46,6 +47,8 @@ describe('protected blocks that two reactors use at once', () => {
     for (;;) {
       const done = (await host.broadcast('race', 'done')) as number[];
       if (done.slice(0, writers.length).every((count) => count > COUNT)) break;
+      // The reactors need the processors.
+      await sleep(5);
     }
     return Promise.all(writers.map((_, reactor) => host.call(reactor, 'race', 'end') as Promise<Counts>));
   }
