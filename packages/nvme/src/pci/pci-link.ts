@@ -1,29 +1,17 @@
 /** A controller behind a PCI function: the reactor that has its registers and its admin queue. */
-import {
-  allocateSharedMemory,
-  attachSharedMemory,
-  releaseSharedMemory,
-  type SharedMemory,
-} from '@spdk-ts/env';
 import { native } from '@spdk-ts/native';
-import {
-  adminOpcode,
-  commandStatus,
-  type IdentifyController,
-  oacs,
-  sgls,
-  statusCode,
-  status as statusOf,
-  statusType,
-} from '@spdk-ts/nvme-spec';
+import { type IdentifyController, oacs, sgls } from '@spdk-ts/nvme-spec';
 import type { Poller } from '@spdk-ts/reactor';
 import { Commands } from '../commands.ts';
-import { describeStatus, NvmeError } from '../errors.ts';
+import { NvmeError } from '../errors.ts';
 import type { NvmePollGroup } from '../poll-group.ts';
 import { QpairState } from '../qpair.ts';
-import { DoorbellKind, type doorbellKinds, doorbellOffset } from './doorbell.ts';
+import { DoorbellKind } from './doorbell.ts';
+import { adminKind, ioKind, mappable, ShadowPages, type WantedDoorbells } from './doorbell-choice.ts';
 import { ailing, disable, enable, type Registers, readCapabilities, shutDown } from './enable.ts';
 import type { PciFunction } from './function.ts';
+import { createQueue, deleteQueue } from './io-queues.ts';
+import { MappedRanges } from './mapped-ranges.ts';
 import { PciQpair, type PciQueueParams } from './pci-qpair.ts';
 import { DmaState, LinkState, type LinkTerms, QueueState, SharedState } from './shared-state.ts';
 
@@ -33,15 +21,12 @@ const STILL_MS_MAX = 2000;
 /** A list of PRPs has a page, so that this is the most that one command moves. */
 const LIST_PAGES = 512;
 const QUEUE_ENTRIES_MAX = 4096;
-/** Bits of Create I/O Queue commands. */
-const PHYSICALLY_CONTIGUOUS = 1;
-const INTERRUPTS_ENABLED = 2;
 
 export interface PciLinkOptions {
   /** Makes the function: connects to it, unless that is given up. */
   readonly open: (signal: AbortSignal) => Promise<PciFunction>;
   readonly name: string;
-  readonly doorbells: 'auto' | (typeof doorbellKinds)[number];
+  readonly doorbells: WantedDoorbells;
   readonly interrupts: boolean;
   readonly admin_entries: number;
   /** Highest queue id. */
@@ -49,8 +34,6 @@ export interface PciLinkOptions {
   /** For the creation of a queue. */
   readonly timeout_ms: number;
 }
-
-const NO_SUCH_QUEUE = statusOf(statusType.commandSpecific, commandStatus.invalidQueueIdentifier);
 
 let links = 0;
 
@@ -66,9 +49,8 @@ export class PciLink {
   private fn: PciFunction | null = null;
   private registers: Registers | null = null;
   private terms: LinkTerms | null = null;
-  private shadows: SharedMemory | null = null;
-  /** Ranges that the function has mapped, by index. */
-  private readonly mapped = new Set<number>();
+  private readonly shadows = new ShadowPages();
+  private readonly ranges: MappedRanges;
   private watcher: Poller | null = null;
   private watching = false;
   private serving = false;
@@ -89,6 +71,7 @@ export class PciLink {
     this.options = options;
     this.id = group.reactor.index * 2 ** 20 + links++;
     this.shared = SharedState.create(options.queues);
+    this.ranges = new MappedRanges(this.shared);
     this.bell = native.eventFd();
     this.watch = native.ringWatch(this.bell, () => this.rung());
     native.ringWatchStart(this.watch);
@@ -128,16 +111,17 @@ export class PciLink {
       throw signal.reason;
     }
     this.fn = fn;
-    this.mapped.clear();
+    this.ranges.begin();
     fn.onGone = (error) => void this.lose(error);
     const registers = await readCapabilities(fn);
     this.registers = registers;
     const { cap } = registers;
     const page_bytes = 2 ** (12 + cap.mpsmin);
+    const mapped = mappable(fn, cap.dstrd);
     const { bar, bar_at, bar_bytes, bar_start, socket, vectors } = fn;
     this.terms = {
       ...{ socket, vectors, page_bytes, bar, bar_at, bar_bytes, bar_start, dstrd: cap.dstrd },
-      ...{ doorbells: this.mappable() ? DoorbellKind.MAPPED : DoorbellKind.TRAPPED },
+      ...{ doorbells: mapped ? DoorbellKind.MAPPED : DoorbellKind.TRAPPED },
       ...{ sgl_alignment: 0, shadows: -1, transfer_bytes: LIST_PAGES * page_bytes },
     };
     shared.agree(this.terms);
@@ -150,7 +134,7 @@ export class PciLink {
       cq_address: memory.address + memory.cq_at,
     };
     await enable(group, fn, registers, queue);
-    const eventfd = admin.startAdmin(this.adminKind(), options.interrupts && vectors > 0);
+    const eventfd = admin.startAdmin(adminKind(options.doorbells, mapped), options.interrupts && vectors > 0);
     if (eventfd >= 0) await fn.setInterrupt(0, eventfd);
     return registers;
   }
@@ -170,56 +154,14 @@ export class PciLink {
     this.watcher ??= this.group.thread.registerPoller('nvme_watch', () => this.lookAfter(), WATCH_PERIOD_US);
   }
 
-  /** True if doorbells can be mapped: those of the first I/O queue at least. */
-  private mappable(): boolean {
-    const { fn, registers } = this;
-    return fn!.bar >= 0 && doorbellOffset(1, true, registers!.cap.dstrd) + 4 <= fn!.bar_start + fn!.bar_bytes;
-  }
-
-  private adminKind(): number {
-    const { doorbells } = this.options;
-    return this.mappable() && (doorbells === 'auto' || doorbells === 'mapped')
-      ? DoorbellKind.MAPPED
-      : DoorbellKind.TRAPPED;
-  }
-
-  /** What the options ask for; else mapped doorbells, or shadow doorbells, or messages. */
   private async chooseDoorbells(
     shadow: boolean,
   ): Promise<{ readonly doorbells: number; readonly shadows: number }> {
-    const { doorbells: wanted } = this.options;
-    const mapped = this.mappable();
-    if (wanted === 'mapped' && !mapped)
-      throw new NvmeError('EUNSUPPORTED', `${this.options.name}: the server lets no doorbells be mapped`);
-    if (wanted === 'shadow' && !shadow)
-      throw new NvmeError(
-        'EUNSUPPORTED',
-        `${this.options.name}: the controller has no Doorbell Buffer Config`,
-      );
-    if (wanted === 'mapped' || (wanted === 'auto' && mapped))
-      return { doorbells: DoorbellKind.MAPPED, shadows: -1 };
-    if (wanted === 'trapped' || !shadow) return { doorbells: DoorbellKind.TRAPPED, shadows: -1 };
-    return { doorbells: DoorbellKind.SHADOW, shadows: await this.configureShadows() };
-  }
-
-  /** Doorbell Buffer Config: two pages of zeroes. Resolves with the handle of their memory. */
-  private async configureShadows(): Promise<number> {
-    const { page_bytes } = this.terms!;
-    this.shadows ??= allocateSharedMemory(2 * page_bytes, true);
-    const bytes = attachSharedMemory(this.shadows);
-    bytes.fill(0);
-    const behind = native!.memoryBehind(bytes)!;
-    try {
-      await this.fn!.map(behind.address, behind.bytes, behind.descriptor);
-    } finally {
-      native!.closeFd(behind.descriptor);
-    }
-    const pages = { prp1: behind.address, prp2: behind.address + page_bytes };
-    await this.commands.succeed(
-      { opcode: adminOpcode.doorbellBufferConfig, ...pages },
-      { what: 'Doorbell Buffer Config' },
-    );
-    return 'handle' in this.shadows ? this.shadows.handle : -1;
+    const { fn, commands, options } = this;
+    const { dstrd, page_bytes } = this.terms!;
+    const doorbells = ioKind(options.name, options.doorbells, mappable(fn!, dstrd), shadow);
+    if (doorbells !== DoorbellKind.SHADOW) return { doorbells, shadows: -1 };
+    return { doorbells, shadows: await this.shadows.configure(fn!, commands, page_bytes) };
   }
 
   /** What an I/O queue is opened with. */
@@ -254,11 +196,14 @@ export class PciLink {
     try {
       while (this.again && this.fn !== null && this.losing === null) {
         this.again = false;
-        const { shared } = this;
-        for (const qid of shared.queuesIn(QueueState.UNWANTED)) await this.deleteQueue(qid);
-        for (const { index } of shared.ranges(DmaState.UNWANTED)) await this.unmapRange(index);
-        for (const { index } of shared.ranges(DmaState.WANTED)) await this.mapRange(index);
-        for (const qid of shared.queuesIn(QueueState.WANTED)) await this.createQueue(qid);
+        const { shared, commands, ranges, options } = this;
+        for (const qid of shared.queuesIn(QueueState.UNWANTED))
+          await deleteQueue(commands, shared, qid, options.name);
+        for (const { index } of shared.ranges(DmaState.UNWANTED)) await ranges.unmap(this.fn!, index);
+        for (const { index } of shared.ranges(DmaState.WANTED))
+          await ranges.map(this.fn!, index, (error) => this.refused(error));
+        for (const qid of shared.queuesIn(QueueState.WANTED))
+          await createQueue(this.fn!, commands, shared, qid);
       }
     } catch (error) {
       await this.lose(error as NvmeError);
@@ -267,98 +212,12 @@ export class PciLink {
     }
   }
 
-  private async mapRange(index: number): Promise<void> {
-    const { shared, mapped } = this;
-    const { address, bytes, descriptor } = shared.range(index);
-    let state: number = DmaState.MAPPED;
-    if (!mapped.has(index))
-      try {
-        await this.fn!.map(address, bytes, descriptor);
-        mapped.add(index);
-      } catch (error) {
-        this.throwIfLost();
-        this.group.log.warn(`${(error as Error).message}: data there will be copied`);
-        state = DmaState.REFUSED;
-      }
-    shared.moveDma(index, DmaState.WANTED, state);
-  }
-
-  private async unmapRange(index: number): Promise<void> {
-    const { shared, mapped } = this;
-    if (!shared.moveDma(index, DmaState.UNWANTED, DmaState.UNMAPPING)) return;
-    const { address, bytes, descriptor } = shared.range(index);
-    if (mapped.delete(index)) await this.fn!.unmap(address, bytes);
-    native!.closeFd(descriptor);
-    shared.moveDma(index, DmaState.UNMAPPING, DmaState.FREE);
-  }
-
-  /** With the connection, all that was mapped is gone. */
-  private forgetRanges(): void {
-    const { shared } = this;
-    this.mapped.clear();
-    for (const { index, descriptor } of shared.ranges(DmaState.UNWANTED, DmaState.UNMAPPING)) {
-      if (
-        !shared.moveDma(index, DmaState.UNWANTED, DmaState.UNMAPPING) &&
-        shared.dmaState(index) !== DmaState.UNMAPPING
-      )
-        continue;
-      native!.closeFd(descriptor);
-      shared.moveDma(index, DmaState.UNMAPPING, DmaState.FREE);
-    }
-    for (const { index } of shared.ranges(DmaState.MAPPED, DmaState.REFUSED)) {
-      shared.moveDma(index, DmaState.MAPPED, DmaState.WANTED);
-      shared.moveDma(index, DmaState.REFUSED, DmaState.WANTED);
-    }
-  }
-
-  private throwIfLost(): void {
+  /** A range is not mapped: because the controller is lost, or it cannot be. */
+  private refused(error: Error): void {
     if (this.admin.error !== null) throw this.admin.error;
     if (this.fn === null || this.losing !== null)
       throw new NvmeError('ECLOSED', `${this.options.name}: the controller has been lost`);
-  }
-
-  /** Creates completion queue and submission queue. */
-  private async createQueue(qid: number): Promise<void> {
-    const { shared, commands } = this;
-    const { entries, sq_address, cq_address, eventfd } = shared.wantedQueue(qid);
-    const size = ((entries - 1) << 16) >>> 0;
-    const flags =
-      eventfd < 0 ? PHYSICALLY_CONTIGUOUS : PHYSICALLY_CONTIGUOUS | INTERRUPTS_ENABLED | (qid << 16);
-    if (eventfd >= 0) await this.fn!.setInterrupt(qid, eventfd);
-    const cq = await commands.run(
-      { opcode: adminOpcode.createIoCq, cdw10: (qid | size) >>> 0, cdw11: flags >>> 0, prp1: cq_address },
-      { what: 'Create I/O Completion Queue' },
-    );
-    if (cq.status !== 0) {
-      shared.answerQueue(qid, QueueState.REFUSED, cq.status);
-      return;
-    }
-    const sq = await commands.run(
-      {
-        ...{ opcode: adminOpcode.createIoSq, cdw10: (qid | size) >>> 0, prp1: sq_address },
-        cdw11: (PHYSICALLY_CONTIGUOUS | (qid << 16)) >>> 0,
-      },
-      { what: 'Create I/O Submission Queue' },
-    );
-    if (sq.status !== 0) await commands.run({ opcode: adminOpcode.deleteIoCq, cdw10: qid });
-    shared.answerQueue(qid, sq.status === 0 ? QueueState.OPEN : QueueState.REFUSED, sq.status);
-  }
-
-  /** Deletes them: the controller is done with their memory. One that cannot be deleted takes the controller with it. */
-  private async deleteQueue(qid: number): Promise<void> {
-    await this.deleteHalf(adminOpcode.deleteIoSq, qid, 'Delete I/O Submission Queue');
-    await this.deleteHalf(adminOpcode.deleteIoCq, qid, 'Delete I/O Completion Queue');
-    this.shared.setQueueState(qid, QueueState.NONE);
-  }
-
-  private async deleteHalf(opcode: number, qid: number, what: string): Promise<void> {
-    const { status } = await this.commands.run({ opcode, cdw10: qid }, { what });
-    if (status !== 0 && statusCode(status) !== NO_SUCH_QUEUE)
-      throw new NvmeError(
-        'ESTATUS',
-        `${this.options.name}: ${what} ${qid} failed: ${describeStatus(status)}`,
-        status,
-      );
+    this.group.log.warn(`${error.message}: data there will be copied`);
   }
 
   // --- looking after it ---
@@ -405,7 +264,7 @@ export class PciLink {
       fn.close(error);
     }
     this.fn = null;
-    this.forgetRanges();
+    this.ranges.forget();
     for (let qid = 1; qid <= this.options.queues; qid++) shared.setQueueState(qid, QueueState.NONE);
     shared.setState(LinkState.DOWN);
     group.reactor.wake();
@@ -437,8 +296,7 @@ export class PciLink {
     native!.ringWatchClose(this.watch);
     native!.closeFd(this.bell);
     // Ranges that reactors give back from now on: their descriptors are theirs no more.
-    this.forgetRanges();
-    for (const { descriptor } of this.shared.ranges(DmaState.WANTED)) native!.closeFd(descriptor);
-    if (this.shadows !== null) releaseSharedMemory(this.shadows);
+    this.ranges.close();
+    this.shadows.release();
   }
 }

@@ -1,13 +1,10 @@
-import type { Batch } from '@spdk-ts/env';
-import { native } from '@spdk-ts/native';
-import { dataTransfer } from '@spdk-ts/nvme-spec';
 import type { Sleeper } from '@spdk-ts/reactor';
 import { describeStatus, NvmeError } from '../errors.ts';
-import type { NvmePollGroup, PolledQpair } from '../poll-group.ts';
-import { NvmeQpair, QpairState } from '../qpair.ts';
-import type { NvmeRequest } from '../request.ts';
-import { PrpBuilder, SglBuilder } from './data-pointer.ts';
-import { Doorbell, type DoorbellCounts, DoorbellKind } from './doorbell.ts';
+import { QpairState } from '../qpair.ts';
+import { CommandData } from './command-data.ts';
+import { DoorbellKind } from './doorbell.ts';
+import { PciRings } from './pci-rings.ts';
+import { QueueEvent } from './queue-event.ts';
 import { QueueMemory } from './queue-memory.ts';
 import { ReactorLink } from './reactor-link.ts';
 import { LinkState, QueueState, SharedState } from './shared-state.ts';
@@ -30,55 +27,14 @@ export interface PciQueueParams {
 }
 
 const OPEN_POLL_MS = 1;
-/** Words of entries. */
-const SQE_WORDS = 16;
-const CQE_WORDS = 4;
-const OPCODE_AND_FLAGS = 0xffff;
-/** SGLs instead of PRPs from this many pages on, where the controller takes them: it then reads no list. */
-const SGL_PAGES = 3;
 
-/**
- * A queue pair in memory that a PCI controller reads and writes (PCIe Transport 1.0): entries, phase bits, doorbells. Everything that the
- * controller writes is read once, and checked, before it is believed.
- */
-export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
-  readonly doorbells: DoorbellCounts = { mapped: 0, trapped: 0, shadowed: 0 };
-  /** Commands whose data were copied, as the controller cannot reach them where they are. */
-  copied = 0;
+/** A queue pair of a PCI controller: how it is opened, sleeps and ends. Its rings are {@link PciRings}. */
+export class PciQpair extends PciRings implements Sleeper {
   /** For the admin queue: it is to be given up, with all others. */
   onFail: ((error: NvmeError) => void) | null = null;
-
-  private readonly batch: Batch;
-  private link: ReactorLink | null = null;
-  private memory: QueueMemory | null = null;
-  private prps: PrpBuilder | null = null;
-  private sgls: SglBuilder | null = null;
-  private readonly sqDoorbell = new Doorbell(this.doorbells);
-  private readonly cqDoorbell = new Doorbell(this.doorbells);
-  /** Next entries, and the phase of the next completion. */
-  private tail = 0;
-  private head = 0;
-  private phase = 1;
-  /** The controller's head of the submission queue, as it last said. */
-  private sqHead = 0;
-  private unsent = false;
-  /** A doorbell that could not be written yet. */
-  private owed = false;
-  /** Of each slot: the data of its command are in the slot's room. */
-  private readonly copies: Uint8Array;
-  /** Outstanding requests that take as long as they like. */
-  private patient = 0;
-  private eventfd = -1;
-  private watch: unknown = null;
+  private event: QueueEvent | null = null;
   private where = '';
   private readonly waiting: (() => void)[] = [];
-
-  constructor(group: NvmePollGroup, entries: number) {
-    super(group, entries);
-    if (group.batch === null) throw new NvmeError('EUNSUPPORTED', 'vfio-user needs the native addon');
-    this.batch = group.batch;
-    this.copies = new Uint8Array(this.depth);
-  }
 
   // --- opening ---
 
@@ -94,7 +50,7 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
       await this.attach(params.link, shared, deadline);
       const { terms } = this.link!;
       this.ringAt(terms.doorbells);
-      if (params.interrupts && qid < terms.vectors) this.listen();
+      if (params.interrupts && qid < terms.vectors) this.event = new QueueEvent(this.group.reactor);
       const { address, cq_at } = this.memory!;
       const queue = { qid, entries, sq_address: address, cq_address: address + cq_at, eventfd: this.eventfd };
       shared.wantQueue(queue);
@@ -146,7 +102,7 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
   /** The admin queue's eventfd, or -1. */
   startAdmin(kind: number, interrupts: boolean): number {
     this.ringAt(kind);
-    if (interrupts) this.listen();
+    if (interrupts) this.event = new QueueEvent(this.group.reactor);
     this.opened();
     return this.eventfd;
   }
@@ -157,14 +113,7 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
     this.qid = qid;
     this.state = QpairState.CONNECTING;
     this.error = null;
-    this.tail = 0;
-    this.head = 0;
-    this.phase = 1;
-    this.sqHead = 0;
-    this.unsent = false;
-    this.owed = false;
-    this.patient = 0;
-    this.copies.fill(0);
+    this.clear();
     this.group.qpairs.add(this);
   }
 
@@ -175,11 +124,11 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
     const { page_bytes, transfer_bytes, sgl_alignment } = this.link.terms;
     this.memory = new QueueMemory(regions, this.entries, page_bytes, transfer_bytes);
     this.transfer_bytes = this.memory.copy_bytes;
-    this.prps = new PrpBuilder(page_bytes);
-    const sgls = this.qid > 0 && sgl_alignment > 0;
-    this.sgls = sgls ? new SglBuilder(page_bytes, sgl_alignment === 4 ? 4 : 1) : null;
     const { region } = this.memory;
     const reached = this.link.memory;
+    // Admin commands have PRPs (PSDT: Base 2.0, 3.3.3.1).
+    const alignment = this.qid > 0 ? sgl_alignment : 0;
+    this.data = new CommandData(this.memory, reached, regions, this.batch, this.depth, alignment);
     await this.until(
       () => reached.reaches(region) || reached.refused(region),
       deadline,
@@ -209,9 +158,8 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
     this.cqDoorbell.open(link.doorbell(this.qid, true, kind));
   }
 
-  private listen(): void {
-    this.eventfd = native!.eventFd();
-    this.watch = native!.ringWatch(this.eventfd, () => this.group.reactor.wake());
+  private get eventfd(): number {
+    return this.event?.fd ?? -1;
   }
 
   private opened(): void {
@@ -220,194 +168,26 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
     this.group.reactor.addSleeper(this);
   }
 
-  // --- the way of a command ---
-
-  protected override get takesCommand(): boolean {
-    return true;
-  }
-
-  protected override send(request: NvmeRequest): void {
-    const { sq } = this.memory!;
-    const { sqe } = request;
-    const at = this.tail * SQE_WORDS;
-    for (let i = 1; i < SQE_WORDS; i++) sq[at + i] = sqe[i]!;
-    sq[at] = (sqe[0]! & OPCODE_AND_FLAGS & ~0xc000) | (request.cid << 16);
-    if (request.length > 0) this.point(request, at);
-    if (request.patient) this.patient++;
-    this.tail = this.tail + 1 === this.entries ? 0 : this.tail + 1;
-    if (this.unsent) return;
-    this.unsent = true;
-    this.group.wantSend(this);
-  }
-
-  /** Says where the data of the command at word `at` are: where they lie, or in a copy. */
-  private point(request: NvmeRequest, at: number): void {
-    const memory = this.memory!;
-    const { page_bytes } = memory;
-    const slot = this.slotOf(request.cid);
-    const list_at = memory.lists_at + slot * page_bytes;
-    const many = request.iovs !== null || request.length >= SGL_PAGES * page_bytes;
-    const builder = many && this.sgls !== null ? this.sgls : this.prps!;
-    builder.begin(memory.words, list_at >> 2, memory.address + list_at);
-    if (this.describe(request, builder)) builder.end(memory.sq, at);
-    else this.pointToCopy(request, slot, at);
-  }
-
-  /** Data that the controller does not reach, or not in these pieces, are copied to or from the slot's room. */
-  private pointToCopy(request: NvmeRequest, slot: number, at: number): void {
-    const memory = this.memory!;
-    const list_at = memory.lists_at + slot * memory.page_bytes;
-    const address = memory.address + memory.copies_at + slot * memory.copy_bytes;
-    const prps = this.prps!;
-    prps.begin(memory.words, list_at >> 2, memory.address + list_at);
-    prps.add(address, request.length);
-    prps.end(memory.sq, at);
-    this.copied++;
-    this.copies[slot] = 1;
-    if (request.transfer !== dataTransfer.controllerToHost) this.copy(request, slot, true);
-  }
-
-  /** Describes data where they lie. False if the controller does not reach them there, or not in these pieces. */
-  private describe(request: NvmeRequest, builder: PrpBuilder | SglBuilder): boolean {
-    const reached = this.link!.memory;
-    const { regions } = this.group.reactor;
-    const { iovs, region } = request;
-    if (iovs === null)
-      return reached.reaches(region) && builder.add(regions.address(region, request.offset), request.length);
-    for (let i = 0; i < iovs.count; i++) {
-      const piece = iovs.region[i]!;
-      if (!reached.reaches(piece)) return false;
-      if (!builder.add(regions.address(piece, iovs.offset[i]!), iovs.length[i]!)) return false;
-    }
-    return true;
-  }
-
-  /** Copies between a request's data and its slot's room, when the batch runs. */
-  private copy(request: NvmeRequest, slot: number, out: boolean): void {
-    const { region, copies_at, copy_bytes } = this.memory!;
-    const { iovs, batch } = { iovs: request.iovs, batch: this.batch };
-    let at = copies_at + slot * copy_bytes;
-    if (iovs === null) {
-      if (out) batch.copy(region, at, request.region, request.offset, request.length);
-      else batch.copy(request.region, request.offset, region, at, request.length);
-      return;
-    }
-    for (let i = 0; i < iovs.count; i++) {
-      const length = iovs.length[i]!;
-      if (out) batch.copy(region, at, iovs.region[i]!, iovs.offset[i]!, length);
-      else batch.copy(iovs.region[i]!, iovs.offset[i]!, region, at, length);
-      at += length;
-    }
-  }
-
-  /** Tells the controller of what was laid out in this iteration. */
-  pushSends(): void {
-    this.unsent = false;
-    if (this.batch.pending > 0) this.batch.run();
-    if (this.state === QpairState.OPEN) this.owed = !this.sqDoorbell.ring(this.tail);
-  }
-
-  // --- completions ---
-
-  /** Takes completions. Returns how many. */
-  poll(): number {
-    const link = this.link!;
-    if (this.state === QpairState.OPEN) {
-      // The admin queue is told by its link.
-      if (this.qid > 0 && !link.shared.isUp(link.generation)) return this.lost(link);
-    } else if (this.isOver(link)) return this.lost(link);
-    if (this.owed) this.owed = !(this.sqDoorbell.ring(this.tail) && this.cqDoorbell.ring(this.head));
-    return this.take();
-  }
-
-  private take(): number {
-    const { cq } = this.memory!;
-    let taken = 0;
-    while (taken < this.depth) {
-      const at = this.head * CQE_WORDS;
-      const last = Atomics.load(cq, at + 3);
-      if (((last >>> 16) & 1) !== this.phase) break;
-      if (!this.complete(cq[at]!, cq[at + 1]!, cq[at + 2]!, last)) break;
-      taken++;
-      this.head++;
-      if (this.head === this.entries) {
-        this.head = 0;
-        this.phase ^= 1;
-      }
-    }
-    if (taken === 0) return 0;
-    if (this.batch.pending > 0) this.batch.run();
-    if (this.state < QpairState.CLOSED && !this.cqDoorbell.ring(this.head)) this.owed = true;
-    this.tellDone();
-    return taken;
-  }
-
-  /** Takes one completion, whose words were read. False if it breaks the rules. */
-  private complete(dw0: number, dw1: number, heads: number, last: number): boolean {
-    const cid = last & 0xffff;
-    const sqhd = heads & 0xffff;
-    const request = this.find(cid);
-    if (request === null) return this.violated(`a completion for CID ${cid}, which is not outstanding`);
-    if (heads >>> 16 !== this.qid)
-      return this.violated(`a completion of CID ${cid} names submission queue ${heads >>> 16}`);
-    const passed = this.distance(sqhd);
-    if (sqhd >= this.entries || passed > this.distance(this.tail))
-      return this.violated(
-        `a completion says that entry ${sqhd} of ${this.entries} is next: ${this.sqHead} was, and there are entries up to ${this.tail}`,
-      );
-    this.sqHead = sqhd;
-    request.status = last >>> 17;
-    request.dw0 = dw0 >>> 0;
-    request.dw1 = dw1 >>> 0;
-    if (request.patient) this.patient--;
-    const slot = this.slotOf(cid);
-    if (request.transfer === dataTransfer.controllerToHost && request.status === 0) {
-      request.received = request.length;
-      if (this.copies[slot] === 1) this.copy(request, slot, false);
-    }
-    this.copies[slot] = 0;
-    this.release(request);
-    this.done(request);
-    return true;
-  }
-
-  /** Entries from the controller's head to a place in the submission queue. */
-  private distance(place: number): number {
-    return place >= this.sqHead ? place - this.sqHead : place + this.entries - this.sqHead;
-  }
-
-  private violated(what: string): false {
-    this.fail(new NvmeError('EPROTOCOL', `${this.name}: ${what}`));
-    return false;
-  }
-
   // --- sleep ---
 
   armSleep(): boolean {
-    if (this.unsent || this.owed) return true;
+    if (this.hasUnsent) return true;
+    const { event } = this;
     // Without an interrupt, what has no time limit is seen at the next deadline.
-    if (this.eventfd < 0) return this.outstanding > this.patient;
-    native!.drainEventFd(this.eventfd);
-    const last = Atomics.load(this.memory!.cq, this.head * CQE_WORDS + 3);
-    if (((last >>> 16) & 1) === this.phase) return true;
-    native!.ringWatchStart(this.watch);
+    if (event === null) return this.outstanding > this.patient;
+    event.drain();
+    if (this.hasCompletion) return true;
+    event.arm();
     return false;
   }
 
   disarmSleep(): void {
-    if (this.watch !== null) native!.ringWatchStop(this.watch);
+    this.event?.disarm();
   }
 
   // --- the end ---
 
-  /** True if nothing of the controller touches the queue's memory any more. */
-  private isOver({ shared, generation }: ReactorLink): boolean {
-    if (shared.generation !== generation || shared.state === LinkState.DOWN) return true;
-    return this.qid > 0 && shared.state === LinkState.UP && shared.queueState(this.qid) === QueueState.NONE;
-  }
-
-  /** The connection is lost, or a queue that was closed is deleted. */
-  private lost(link: ReactorLink): number {
+  protected override lost(link: ReactorLink): number {
     if (this.state === QpairState.OPEN) {
       this.state = QpairState.CLOSING;
       this.error ??= new NvmeError(
@@ -417,10 +197,6 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
     }
     if (this.isOver(link)) this.finish();
     return 1;
-  }
-
-  checkDeadlines(now: number): void {
-    if (this.state === QpairState.OPEN) this.checkTimeouts(now);
   }
 
   /** Deletes an I/O queue: what is outstanding is aborted, or completes. The admin queue takes the controller with it. */
@@ -472,14 +248,11 @@ export class PciQpair extends NvmeQpair implements PolledQpair, Sleeper {
     this.state = QpairState.CLOSED;
     this.abortAll();
     if (this.batch.pending > 0) this.batch.run(); // to or from the memory that goes
-    if (this.watch !== null) native!.ringWatchClose(this.watch);
-    this.watch = null;
-    if (this.eventfd >= 0) native!.closeFd(this.eventfd);
-    this.eventfd = -1;
+    this.event?.close();
+    this.event = null;
     this.memory?.release();
     this.memory = null;
-    this.prps = null;
-    this.sgls = null;
+    this.data = null;
     this.link?.release();
     this.link = null;
     this.tellDone();
