@@ -1,4 +1,12 @@
-import { aec, encodeAsyncEvent, eventType, ioCommandSetEvent, lid, noticeEvent } from '@spdk-ts/nvme-spec';
+import {
+  aec,
+  encodeAsyncEvent,
+  errorEvent,
+  eventType,
+  ioCommandSetEvent,
+  lid,
+  noticeEvent,
+} from '@spdk-ts/nvme-spec';
 import type { AdminSession } from './admin-session.ts';
 import type { NvmfRequest } from './request.ts';
 import { Status } from './status.ts';
@@ -39,6 +47,14 @@ const discoveryChange: Event = {
   }),
   enabledBy: aec.discoveryLogChange,
 };
+const errorOf = (info: number): Event => ({
+  dw0: encodeAsyncEvent({ type: eventType.error, info, lid: lid.errorInformation }),
+  enabledBy: ALWAYS,
+});
+const doorbellRegister = errorOf(errorEvent.invalidDoorbellRegister);
+const doorbellValue = errorOf(errorEvent.invalidDoorbellValue);
+/** What the error log says of a doorbell: it is about no command. */
+const noCommand = { sqid: 0xffff, cid: 0xffff, status: 0, nsid: 0, lba: 0, opcode: 0, location: 0xffff };
 
 /**
  * Asynchronous Event Requests (Base 2.0, 5.2): parked until there is an event. After an event was sent, the next of
@@ -85,6 +101,19 @@ export class AsyncEvents {
   reservationNotice(): void {
     this.raise(reservationNotice);
   }
+  /** A doorbell was written that no queue has. */
+  doorbellOfNoQueue(): void {
+    this.doorbellError(doorbellRegister);
+  }
+  /** A doorbell was written with what is no place in its queue. */
+  doorbellOfNoPlace(): void {
+    this.doorbellError(doorbellValue);
+  }
+
+  private doorbellError(event: Event): void {
+    this.session.controller.state.logError(noCommand);
+    this.raise(event);
+  }
 
   private raise(event: Event): void {
     const { enabledBy } = event;
@@ -103,7 +132,7 @@ export class AsyncEvents {
   /** The host has changed which events it wants: of others it is not told any more. */
   configured(): void {
     const wanted = this.session.features.asyncEventConfiguration;
-    this.pending = this.pending.filter(({ enabledBy }) => (wanted & enabledBy) !== 0);
+    this.pending = this.pending.filter(({ enabledBy }) => enabledBy === ALWAYS || (wanted & enabledBy) !== 0);
   }
 
   private deliver(): void {

@@ -26,6 +26,8 @@ const PRP_OFFSET_INVALID = status(statusType.generic, genericStatus.prpOffsetInv
 
 const TWO_32 = 0x1_0000_0000;
 const HIGH_MAX = 0x10_0000;
+/** An address at which there is no memory, as at none from here on. */
+const NOWHERE = HIGH_MAX * TWO_32;
 const PRP1 = 6;
 const PRP2 = 8;
 const PC = 1;
@@ -103,11 +105,12 @@ export class QueueCommands {
     }
   }
 
-  /** A page address in a command: -1 if it cannot be one. */
+  /** A page address in a command: -1 if it is none of a page. */
   private page(request: NvmfRequest, word: number): number {
     const low = request.cdw(word);
     const high = request.cdw(word + 1);
-    return low % PAGE_BYTES !== 0 || high >= HIGH_MAX ? -1 : low + high * TWO_32;
+    if (low % PAGE_BYTES !== 0) return -1;
+    return high >= HIGH_MAX ? NOWHERE : low + high * TWO_32;
   }
 
   /** What is wrong with a command that makes a queue, or 0. */

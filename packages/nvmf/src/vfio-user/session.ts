@@ -28,7 +28,7 @@ import { PciConfig } from './pci-config.ts';
 import { QueueCommands } from './queue-commands.ts';
 import { SessionInterrupts } from './session-interrupts.ts';
 import { SessionMemory, type SessionText } from './session-memory.ts';
-import { fatalText, type PartContext, type SessionPart } from './session-part.ts';
+import { Fatal, fatalText, type PartContext, type SessionPart } from './session-part.ts';
 import { SessionRegisters } from './session-registers.ts';
 import type { VfioUserQpair } from './vfio-user-qpair.ts';
 
@@ -228,6 +228,7 @@ export class Session implements VfioUserDevice, PartListener {
   }
 
   fatal(reason: number): void {
+    if (reason === Fatal.DOORBELL) this.admin?.controller?.admin?.events.doorbellOfNoPlace();
     this.registers.fail(fatalText[reason] ?? `reason ${reason}`);
   }
 
@@ -298,6 +299,7 @@ export class Session implements VfioUserDevice, PartListener {
     this.part.doorbells.write(index, value);
     const reactor = index < 2 ? this.parts.home : this.queues.reactorOf(index >> 1);
     if (reactor >= 0) this.parts.kick(reactor);
+    else if (this.registers.enabled) this.admin?.controller?.admin?.events.doorbellOfNoQueue();
   }
 
   private writeConfig(offset: number, data: Uint8Array): void {
