@@ -151,6 +151,7 @@ export class PciLink {
     this.terms = terms;
     this.shared.agree(terms);
     this.shared.setState(LinkState.UP);
+    void this.serve();
     this.watcher ??= this.group.thread.registerPoller('nvme_watch', () => this.lookAfter(), WATCH_PERIOD_US);
   }
 
@@ -188,7 +189,10 @@ export class PciLink {
     void this.serve();
   }
 
-  /** Carries out what is wanted, one thing after the other. */
+  /**
+   * Carries out what is wanted, one thing after the other. Queues wait until Admin commands can be sent, which need memory that is
+   * mapped here.
+   */
   private async serve(): Promise<void> {
     this.again = true;
     if (this.serving) return;
@@ -197,12 +201,13 @@ export class PciLink {
       while (this.again && this.fn !== null && this.losing === null) {
         this.again = false;
         const { shared, commands, ranges, options } = this;
-        for (const qid of shared.queuesIn(QueueState.UNWANTED))
+        const is_up = shared.state === LinkState.UP;
+        for (const qid of is_up ? shared.queuesIn(QueueState.UNWANTED) : [])
           await deleteQueue(commands, shared, qid, options.name);
         for (const { index } of shared.ranges(DmaState.UNWANTED)) await ranges.unmap(this.fn!, index);
         for (const { index } of shared.ranges(DmaState.WANTED))
           await ranges.map(this.fn!, index, (error) => this.refused(error));
-        for (const qid of shared.queuesIn(QueueState.WANTED))
+        for (const qid of is_up ? shared.queuesIn(QueueState.WANTED) : [])
           await createQueue(this.fn!, commands, shared, qid);
       }
     } catch (error) {

@@ -44,11 +44,12 @@ export class PciQpair extends PciRings implements Sleeper {
     const shared = new SharedState(params.shared, params.queues);
     this.begin(params.name, qid);
     try {
-      if (shared.state !== LinkState.UP)
-        throw new NvmeError('ECLOSED', `${this.name}: the controller is not connected`);
+      if (shared.state !== LinkState.UP) throw this.notConnected();
       const deadline = this.group.deadline(open_timeout_ms);
       await this.attach(params.link, shared, deadline);
-      const { terms } = this.link!;
+      const { terms, generation } = this.link!;
+      // It may be another connection than the one that was seen, and not be ready yet.
+      if (!shared.isUp(generation)) throw this.notConnected();
       this.ringAt(terms.doorbells);
       if (params.interrupts && qid < terms.vectors) this.event = new QueueEvent(this.group.reactor);
       const { address, cq_at } = this.memory!;
@@ -60,6 +61,7 @@ export class PciQpair extends PciRings implements Sleeper {
         deadline,
         'the queue is not created',
       );
+      if (shared.queueState(qid) === QueueState.NONE) throw this.notConnected();
       if (shared.queueState(qid) !== QueueState.OPEN) {
         const status = shared.queueStatus(qid);
         shared.setQueueState(qid, QueueState.NONE);
@@ -71,6 +73,10 @@ export class PciQpair extends PciRings implements Sleeper {
       await this.undo(shared, qid);
       throw this.error;
     }
+  }
+
+  private notConnected(): NvmeError {
+    return new NvmeError('ECLOSED', `${this.name}: the controller is not connected`);
   }
 
   /** A queue that may have been created is deleted before its memory goes. */
