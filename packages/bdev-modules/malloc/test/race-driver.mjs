@@ -67,6 +67,8 @@ export default {
     let result = null;
     return {
       begin({ write, ...options }) {
+        // The last one's counts are not those of this one.
+        runner = null;
         result = new Promise((resolve) => {
           thread.send(() => {
             runner = new Runner(reactor, thread, options);
