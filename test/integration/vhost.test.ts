@@ -385,6 +385,31 @@ describe.skipIf(native === null)('a vhost-user-blk controller (needs the addon)'
     });
   });
 
+  it('shares its bdev with a namespace that comes later, also when it is started with what was saved', async () => {
+    const one = await startVhostTarget();
+    const nqn = 'nqn.2024-01.io.spdk-ts:shared';
+    await one.rpc.call('bdev_malloc_create', { name: 'Disk', num_blocks: 1024, block_size: 512 });
+    await one.rpc.call('vhost_create_blk_controller', { ctrlr: 'first', dev_name: 'Disk' });
+    await one.rpc.call('nvmf_create_subsystem', { nqn });
+    await one.rpc.call('nvmf_subsystem_add_ns', { nqn, namespace: { bdev_name: 'Disk' } });
+    const late = { ctrlr: 'late', dev_name: 'Disk' };
+    await expect(one.rpc.call('vhost_create_blk_controller', late)).rejects.toThrow(/claimed/);
+    await one.rpc.call('vhost_create_blk_controller', { ...late, readonly: true });
+
+    const subsystems: object[] = [];
+    for (const { subsystem } of await one.rpc.call('framework_get_subsystems', {}))
+      subsystems.push({ subsystem, config: await one.rpc.call('framework_get_config', { name: subsystem }) });
+    const file = `${one.directory}/saved.json`;
+    writeFileSync(file, JSON.stringify({ subsystems }));
+    const other = await startVhostTarget(['--json', file]);
+    const names = (await other.rpc.call('vhost_get_controllers', {})).map(({ ctrlr }) => ctrlr);
+    expect(names).toEqual(['first', 'late']);
+    expect(await other.rpc.call('nvmf_get_subsystems', {})).toContainEqual(
+      expect.objectContaining({ nqn, namespaces: [expect.objectContaining({ bdev_name: 'Disk' })] }),
+    );
+    for (const { process } of [one, other]) expect((await process.stop()).code).toBe(0);
+  });
+
   it('that is not there is no controller', async () => {
     const { rpc } = target;
     await expect(rpc.call('vhost_get_controllers', { name: 'x' })).rejects.toMatchObject({ code: -32603 });

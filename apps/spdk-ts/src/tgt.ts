@@ -48,7 +48,8 @@ async function run(values: Record<string, unknown>): Promise<number> {
   const options = readAppOptions('spdk-ts tgt', values, defaults);
   configureOpenssl();
   const vhost = vhostPlugin((values['socketDir'] as string | undefined) ?? '');
-  const app = await Application.start(options, [await bdevPlugin(options), nvmfPlugin, vhost]);
+  // A saved configuration is loaded in this order: disks of virtual machines open bdevs that namespaces claim next.
+  const app = await Application.start(options, [await bdevPlugin(options), vhost, nvmfPlugin]);
   try {
     if (values['demo'] === true) await setUpDemo(app, values['demoPort'] as string);
   } catch (error) {
