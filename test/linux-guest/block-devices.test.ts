@@ -1,11 +1,10 @@
 // Bdevs over the guest's own devices: an emulated NVMe disk and zoned namespaces, and a namespace that the guest's
 // kernel has from our target, used by `uring`, `aio` and all mechanisms of `xnvme`.
 import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { DiskImages } from './disk-images.ts';
 import type { Held } from './programs/hold-bdevs.ts';
 import { guestSuite } from './suite.ts';
 import { freePort, Target } from './target.ts';
@@ -15,20 +14,12 @@ const MiB = 1024 * KiB;
 const nqn = 'nqn.2024-01.io.spdk-ts:devices';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const seed = Number(process.env['GUEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const folder = mkdtempSync(join(tmpdir(), 'spdk-ts-devices-'));
-
-function image(name: string, bytes: number): string {
-  const path = join(folder, name);
-  const fd = openSync(path, 'w');
-  ftruncateSync(fd, bytes);
-  closeSync(fd);
-  return path;
-}
+const images = new DiskImages();
 
 /** A controller with one namespace, for QEMU. */
 function device(name: string, bytes: number, namespace: string): string[] {
   return [
-    `-blockdev driver=raw,node-name=${name},discard=unmap,file.driver=file,file.filename=${image(name, bytes)}`,
+    images.drive(name, bytes),
     `-device nvme,id=c-${name},serial=${name} -device nvme-ns,drive=${name},bus=c-${name}${namespace}`,
   ];
 }
@@ -115,7 +106,7 @@ guestSuite('block devices of a guest', {
     await world.target.export(nqn, ['m0'], world.port);
     return { nqn, seed, program };
   },
-  stop: async () => rmSync(folder, { recursive: true }),
+  stop: async () => images.dispose(),
   checks: () => [
     {
       title: 'an NVMe disk is a uring, an aio and an xnvme bdev that passes',

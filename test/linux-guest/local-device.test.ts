@@ -1,28 +1,17 @@
 // nvme-ts and nvme-identify on the guest's own devices: an emulated NVMe disk with a zoned namespace beside it.
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { native } from '@spdk-ts/native';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DiskImages } from './disk-images.ts';
 import { Guest } from './guest.ts';
 import { unexpectedLines } from './kernel-log.ts';
 
 const KiB = 1024;
 const ZONE = 64 * KiB;
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), 'spdk-ts-local-'));
-
-function image(name: string, bytes: number): string {
-  const path = join(folder, name);
-  const fd = openSync(path, 'w');
-  ftruncateSync(fd, bytes);
-  closeSync(fd);
-  return path;
-}
-
-const drive = (name: string, bytes: number): string =>
-  `-blockdev driver=raw,node-name=${name},file.driver=file,file.filename=${image(name, bytes)}`;
+const images = new DiskImages();
 
 /** What takes no program of its own: each costs ten seconds under emulation. */
 const program = `
@@ -45,7 +34,7 @@ console.log(JSON.stringify({ told, ver, nn, feature: feature.status, namespaces,
   sha: createHash('sha256').update(data).digest('hex') }));
 `;
 
-const programFile = join(folder, 'program.mjs');
+const programFile = join(images.folder, 'program.mjs');
 
 const script = `
   modprobe nvme
@@ -72,7 +61,7 @@ describe.skipIf(native === null)('local devices of a guest (they need the addon)
     guest = await Guest.start({
       scripts: [{ bash: script }],
       qemu: [
-        `${drive('disk', 1024 * KiB)} ${drive('zones', 16 * ZONE)}`,
+        `${images.drive('disk', 1024 * KiB)} ${images.drive('zones', 16 * ZONE)}`,
         '-device nvme,id=c,serial=LOCAL -device nvme-ns,drive=disk,bus=c',
         `-device nvme-ns,drive=zones,bus=c,zoned=on,zoned.zone_size=${ZONE}`,
       ],
@@ -82,7 +71,7 @@ describe.skipIf(native === null)('local devices of a guest (they need the addon)
   });
   afterAll(async () => {
     await guest?.dispose();
-    rmSync(folder, { recursive: true });
+    images.dispose();
   });
 
   it('Admin and I/O commands, blocks and zones; what cannot be done is said', async () => {
