@@ -1,7 +1,7 @@
 // NVMe controllers of the target as PCI functions of a virtual machine, used by Linux' own nvme driver.
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { addPciFunction, doorbells } from './disks.ts';
 import { expectVerified, fioReport } from './fio.ts';
 import { type Check, guestSuite, type World } from './suite.ts';
 import { eventually, type Json, Target } from './target.ts';
@@ -16,24 +16,10 @@ async function start(world: World, options: object): Promise<Record<string, stri
   world.target = await Target.start();
   world.port = 0;
   const { target } = world;
-  const folder = join(target.folder, 'endpoint');
-  await mkdir(folder);
-  await target.rpc('nvmf_create_transport', { trtype: 'VFIOUSER', ...options });
   await target.createMalloc('m0', 64 * MiB);
   await target.createMalloc('m1', 16 * MiB, 4096);
-  await target.rpc('nvmf_create_subsystem', { nqn, allow_any_host: true, serial_number: 'SPDKTSPCI' });
-  await target.rpc('nvmf_subsystem_add_ns', { nqn, namespace: { bdev_name: 'm0' } });
-  const listen_address = { trtype: 'VFIOUSER', traddr: folder, trsvcid: '0' };
-  await target.rpc('nvmf_subsystem_add_listener', { nqn, listen_address });
+  await addPciFunction(target, nqn, ['m0'], options);
   return { nqn };
-}
-
-/** How doorbells came, of all reactors. */
-async function doorbells({ target }: World): Promise<Record<string, number>> {
-  const { poll_groups } = await target.rpc('nvmf_get_stats');
-  const all: Json[] = poll_groups.flatMap((group: Json) => group.transports);
-  const sum = (name: string): number => all.reduce((total, one) => total + one[name], 0);
-  return Object.fromEntries(['trapped', 'mapped', 'shadowed'].map((how) => [how, sum(`doorbells_${how}`)]));
 }
 
 const binds: Check = {
@@ -97,7 +83,7 @@ guestSuite('a PCI function with trapped doorbells', {
     {
       title: 'the driver uses shadow doorbells: most commands ring none',
       bash: 'host counts >$out/counts.json',
-      host: { counts: async () => JSON.stringify(await doorbells(world)) },
+      host: { counts: async () => JSON.stringify(await doorbells(world.target)) },
       expect: ({ json }) => {
         const { trapped, mapped, shadowed } = json('counts.json');
         expect(mapped).toBe(0);
@@ -186,10 +172,10 @@ guestSuite('a PCI function with doorbells in mapped memory', {
         host after`,
       host: {
         before: async () => {
-          counts = await doorbells(world);
+          counts = await doorbells(world.target);
         },
         after: async () => {
-          const now = await doorbells(world);
+          const now = await doorbells(world.target);
           expect(now['mapped']! - counts['mapped']!).toBeGreaterThanOrEqual(200);
           expect(now['trapped']! - counts['trapped']!).toBeLessThan(20);
           expect(now['shadowed']).toBe(0);

@@ -1,5 +1,6 @@
 // Disks over vhost-user: what Linux' virtio driver makes of our controllers, whose front-end is QEMU.
 import { expect } from 'vitest';
+import { findDisk, virtioDisk } from './disks.ts';
 import { expectVerified, fioReport } from './fio.ts';
 import { type Check, guestSuite, type World } from './suite.ts';
 import { type Json, Target } from './target.ts';
@@ -8,18 +9,10 @@ const MiB = 1 << 20;
 const tree = '/usr/lib/x86_64-linux-gnu/perl-base';
 let saved: Json;
 
-/** What every script begins with: `disk BDEV` prints the device of a bdev, which is the serial number. */
-const prelude = `
-  disk() { local b; for b in /sys/block/vd*; do [ "$(<$b/serial)" != "$1" ] || { echo /dev/\${b##*/}; return; }; done; return 1; }`;
-
-const device = (world: World, name: string, options: string): string =>
-  `-chardev socket,id=${name},path=${world.target.folder}/${name},reconnect-ms=200 ` +
-  `-device vhost-user-blk-pci,chardev=${name},${options}`;
-
 /** A file system on a disk: a tree comes back as it was, what is deleted is given back to the bdev. */
 const fileSystem = (world: World, name: string): Check => ({
   title: `a tree on ${name} is what it was, and fstrim reaches the bdev`,
-  bash: `${prelude}
+  bash: `${findDisk}
     d=$(disk ${name})
     mkfs.ext4 -q -F $d
     mkdir -p /mnt/t
@@ -47,7 +40,7 @@ const fileSystem = (world: World, name: string): Check => ({
 
 const verify = (name: string, depth: number, bytes: number, more = ''): Check => ({
   title: `randwrite on ${name} at depth ${depth} comes back`,
-  bash: `${prelude}
+  bash: `${findDisk}
     fio_to report $(disk ${name}) --verify=crc32c --rw=randwrite --bs=4k --iodepth=${depth} --size=${bytes} ${more}`,
   expect: ({ read }) => expectVerified(fioReport(read('report.json')), bytes / 4096),
 });
@@ -70,16 +63,16 @@ guestSuite('disks over vhost-user', {
     saved = await target.config();
     return {};
   },
-  qemu: (world) => [
-    device(world, 'file', 'num-queues=2'),
-    device(world, 'packed', 'num-queues=2,packed=on'),
-    device(world, 'fixed', 'num-queues=1'),
-    device(world, 'growing', 'num-queues=1'),
+  qemu: ({ target }) => [
+    virtioDisk(target, 'file', 'num-queues=2'),
+    virtioDisk(target, 'packed', 'num-queues=2,packed=on'),
+    virtioDisk(target, 'fixed', 'num-queues=1'),
+    virtioDisk(target, 'growing', 'num-queues=1'),
   ],
   checks: (world) => [
     {
       title: 'are what their bdevs are',
-      bash: `${prelude}
+      bash: `${findDisk}
         modprobe virtio_blk
         wait_for 10 disk Growing
         for name in File Memory Fixed Growing; do
@@ -109,7 +102,7 @@ guestSuite('disks over vhost-user', {
     verify('Memory', 128, 8 * MiB),
     {
       title: 'two processors write at once, on two queues each',
-      bash: `${prelude}
+      bash: `${findDisk}
         for name in File Memory; do
           fio_to $name $(disk $name) --verify=crc32c --rw=randrw --bs=64k --iodepth=16 --size=8m --offset_increment=8m \\
             --numjobs=2 --thread --cpus_allowed=0-1 --cpus_allowed_policy=split --group_reporting
@@ -122,14 +115,14 @@ guestSuite('disks over vhost-user', {
     fileSystem(world, 'Memory'),
     {
       title: 'a disk that is read only is not written',
-      bash: `${prelude}
+      bash: `${findDisk}
         d=$(disk Fixed)
         dd if=$d of=/dev/null bs=4k count=16 iflag=direct
         ! dd if=/dev/zero of=$d bs=4k count=1 oflag=direct || complain 'it was written'`,
     },
     {
       title: 'the guest sees that a disk has grown',
-      bash: `${prelude}
+      bash: `${findDisk}
         d=$(disk Growing)
         [ "$(bytes $d)" = ${MiB} ]
         host grow
@@ -140,7 +133,7 @@ guestSuite('disks over vhost-user', {
     },
     {
       title: 'the target dies under load, and its successor takes up what was under way',
-      bash: `${prelude}
+      bash: `${findDisk}
         d=$(disk File)
         from=$(kernel_lines)
         fio_to report $d --verify=crc32c --rw=randwrite --bs=4k --iodepth=32 --size=6m --rate=,1m >$out/fio 2>&1 & pid=$!
