@@ -149,7 +149,7 @@ leave() {
 run_check() {
   check=$1
   out=/job/out.$check
-  mkdir "$out"
+  mkdir -p "$out"   # a guest that was rebooted works through its scripts once more
   (
     set -eE
     trap 'echo "failed with $?: line $LINENO: $BASH_COMMAND" >&2' ERR
