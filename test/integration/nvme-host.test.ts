@@ -55,6 +55,21 @@ describe.each(implementations)('over %s sockets', (implementation) => {
   });
 });
 
+const loads = [1, 2, 4, 8].flatMap((queues) => [1, 16, 128].map((depth) => [depth, queues] as const));
+
+it.each(loads)(`%i commands at once on each of %i queue pairs (seed ${SEED})`, async (depth, queues) => {
+  bed = await HostBed.start();
+  const controller = await bed.connect(target.port, NQN);
+  const random = new Random(SEED);
+  const sizes = Array.from({ length: 2 * depth }, () => (1 + random.below(8)) * BLOCK);
+  sizes.push(8 * BLOCK);
+  const all = [];
+  for (let i = 0; i < queues; i++)
+    all.push(sweep(bed, await controller.openIoQueue(), sizes, depth, random, i * 128 * 8));
+  await Promise.all(all);
+  await controller.close();
+});
+
 it('four queues with more commands than each takes', async () => {
   bed = await HostBed.start();
   const controller = await bed.connect(target.port, NQN);

@@ -57,20 +57,23 @@ const seen: Record<string, unknown> = {};
 
 const trid = (nqn: string): string => `trtype:TCP traddr:127.0.0.1 trsvcid:${port} subnqn:${nqn}`;
 
-async function data(options: Partial<NvmeOptions>, queues: number): Promise<void> {
+async function data(options: Partial<NvmeOptions>, queues: number, depth = 4): Promise<void> {
   const controller = await bed.connect(port, OPEN, options);
   const random = new Random(SEED);
-  const sizes = Array.from({ length: 96 }, (_, i) => (1 + ((i * 37) % 512)) * 512);
-  sizes.push(128 * 1024, 256 * 1024, 512 * 1024);
+  const most = 512 / Math.max(1, depth / 16);
+  const sizes = Array.from({ length: Math.max(96, 2 * depth) }, (_, i) => (1 + ((i * 37) % most)) * 512);
+  if (depth < 16) sizes.push(128 * 1024, 256 * 1024, 512 * 1024);
   const all = [];
   for (let i = 0; i < queues; i++)
-    all.push(sweep(bed, await controller.openIoQueue(), sizes, 4, random, i * 8192));
+    all.push(sweep(bed, await controller.openIoQueue(), sizes, depth, random, i * 8192));
   await Promise.all(all);
   await controller.close();
 }
 
 async function serving(): Promise<void> {
-  await data({}, 4);
+  await data({}, 8);
+  await data({}, 1, 1);
+  await data({}, 2, 128);
   await data({ header_digest: true, data_digest: true }, 1);
   await data({ disable_sq_flow_control: true, io_queue_size: 8 }, 1);
   const open = await connect(trid(OPEN), { hostnqn: HOST });
