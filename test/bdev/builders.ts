@@ -142,7 +142,7 @@ export const bases: readonly Builder[] = [
   },
   {
     method: 'bdev_uring_create',
-    kinds: [{ block_size: 512 }, { block_size: 4096 }],
+    kinds: [{ block_size: 512 }, { block_size: 4096 }, { block_size: 512, sq_poll: true }],
     file: 3 * MIB,
     resize: rescan('bdev_uring_rescan'),
     uring: [true],

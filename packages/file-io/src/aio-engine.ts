@@ -62,7 +62,7 @@ export class AioEngine implements FileEngine, AioHandler {
   private ringEngine({ fd, direct }: AioFileContext): RingEngine | null {
     const { ring, regions } = this.reactor;
     if (ring === null) return null;
-    const place = { fd, place: -1, polled: null, direct };
+    const place = { fd, place: -1, data: null, direct };
     const file = { native: native!, ring, regions, zeroRegion: this.zeroRegion, ...place };
     return new RingEngine(file, this.owner);
   }

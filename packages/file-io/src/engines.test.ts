@@ -10,6 +10,7 @@ import type { EngineOwner, FileEngine } from './engine.ts';
 import { NodeEngine } from './node-engine.ts';
 import { FileOperation, Phase } from './operation.ts';
 import { RingEngine } from './ring-engine.ts';
+import { threadedRing } from './side-ring.ts';
 
 function ringHere(): string {
   if (native === null) return 'no addon';
@@ -21,7 +22,9 @@ function ringHere(): string {
   }
 }
 const unavailable = ringHere();
-const ways = unavailable === '' ? ['node:fs', 'io_uring'] : ['node:fs'];
+/** With a ring whose submissions a thread of the kernel takes, too. */
+const THREADED = 'io_uring and its thread';
+const ways = unavailable === '' ? ['node:fs', 'io_uring', THREADED] : ['node:fs'];
 if (unavailable !== '') console.log(`no tests of the ring's engine: ${unavailable}`);
 
 let folder = '';
@@ -44,19 +47,20 @@ interface Bed {
 }
 
 async function start(way: string): Promise<Bed> {
-  const host = await LocalHost.start({ clock: new ManualClock(), plugins: [], uring: way === 'io_uring' });
+  const host = await LocalHost.start({ clock: new ManualClock(), plugins: [], uring: way !== 'node:fs' });
   const reactor = host.local[0]!;
   const thread = reactor.threads[0]!;
   const { regions } = reactor;
   regions.add(2000, attachSharedMemory(allocateSharedMemory(65_536)));
   const answers: [number, number][] = [];
   const owner: EngineOwner = { answered: (...answer) => void answers.push(answer) };
+  const data = way === THREADED ? threadedRing(native!, reactor) : null;
   const engine =
-    way === 'io_uring'
+    way !== 'node:fs'
       ? new RingEngine(
           {
             ...{ native: native!, ring: reactor.ring!, regions, zeroRegion: 2000, fd, direct: true },
-            ...{ place: reactor.ring!.files.add(fd), polled: null },
+            ...{ place: reactor.ring!.files.add(fd), data },
           },
           owner,
         )
@@ -64,6 +68,7 @@ async function start(way: string): Promise<Bed> {
   const answer = async (): Promise<[number, number]> => {
     while (answers.length === 0) {
       host.poll();
+      data?.enter();
       await new Promise((resolve) => setImmediate(resolve));
     }
     return answers.shift()!;

@@ -1,7 +1,7 @@
 import { type BdevDescription, type BdevInstance, getBdevService, type ModuleChannel } from '@spdk-ts/bdev';
 import type { Logger } from '@spdk-ts/log';
 import { native } from '@spdk-ts/native';
-import type { Reactor, Thread } from '@spdk-ts/reactor';
+import type { Reactor, Thread, Uring } from '@spdk-ts/reactor';
 import type { AioFileContext } from './aio-context.ts';
 import { AioEngine } from './aio-engine.ts';
 import type { FileContext } from './context.ts';
@@ -9,8 +9,11 @@ import type { EngineFactory } from './engine.ts';
 import { FileChannel } from './file-channel.ts';
 import { NodeEngine } from './node-engine.ts';
 import { RingEngine, type RingFile } from './ring-engine.ts';
-import { polledRing } from './side-ring.ts';
+import { polledRing, threadedRing } from './side-ring.ts';
 import { ZonedFileChannel } from './zoned-file-channel.ts';
+
+/** Which ring a file's data go through: the reactor's, one that polls the device, or one whose submissions a kernel thread takes. */
+export type DataRing = 'own' | 'polled' | 'threaded';
 
 /** A file on a reactor with a ring. */
 class RingInstance implements BdevInstance {
@@ -18,7 +21,7 @@ class RingInstance implements BdevInstance {
   private readonly log: Logger;
   private readonly file: RingFile;
 
-  constructor(description: BdevDescription, reactor: Reactor, log: Logger, polled: boolean) {
+  constructor(description: BdevDescription, reactor: Reactor, log: Logger, data: DataRing) {
     const context = description.context as FileContext;
     const { fd, direct } = context;
     const ring = reactor.ring!;
@@ -27,14 +30,19 @@ class RingInstance implements BdevInstance {
     this.file = {
       ...{ native: native!, ring, regions: reactor.regions, fd, direct },
       zeroRegion: getBdevService(reactor).zeroRegion,
-      polled: polled ? polledRing(native!, reactor, context, description.block_size) : null,
+      data: data === 'own' ? null : this.dataRing(reactor, context, data === 'polled'),
       place: ring.files.add(fd),
     };
   }
 
+  private dataRing(reactor: Reactor, context: FileContext, polled: boolean): Uring {
+    if (!polled) return threadedRing(native!, reactor);
+    return polledRing(native!, reactor, context, this.description.block_size);
+  }
+
   createChannel(thread: Thread): ModuleChannel {
-    const { polled } = this.file;
-    const poller = polled === null ? null : thread.registerPoller('bdev_uring_poll', () => polled.enter());
+    const { data } = this.file;
+    const poller = data === null ? null : thread.registerPoller('bdev_uring_poll', () => data.enter());
     const done = (): void => poller?.unregister();
     const engine: EngineFactory = (owner) => new RingEngine(this.file, owner);
     const { description, log } = this;
@@ -50,16 +58,16 @@ class RingInstance implements BdevInstance {
 }
 
 /**
- * A file's instance on a reactor: over the reactor's ring where there is one, else over node:fs. `polled`: its data go
- * through a polled ring; throws BdevError ENOTSUP if its device has none.
+ * A file's instance on a reactor: over the reactor's ring where there is one, else over node:fs. Throws BdevError ENOTSUP if its
+ * data cannot go through the ring that is wanted.
  */
 export function fileInstance(
   description: BdevDescription,
   reactor: Reactor,
   log: Logger,
-  polled = false,
+  data: DataRing = 'own',
 ): BdevInstance {
-  if (reactor.ring !== null) return new RingInstance(description, reactor, log, polled);
+  if (reactor.ring !== null) return new RingInstance(description, reactor, log, data);
   const { fd } = description.context as FileContext;
   return {
     createChannel: (thread: Thread) =>

@@ -30,8 +30,8 @@ export interface RingFile {
   /** The descriptor, and its place in the ring's table of files (-1: it has none). */
   readonly fd: number;
   readonly place: number;
-  /** Another ring, for data only, which is polled; null: there is none. */
-  readonly polled: Uring | null;
+  /** Another ring, for data only; null: they go through this one. */
+  readonly data: Uring | null;
   /** Opened with O_DIRECT: memory is worth registering. */
   readonly direct: boolean;
 }
@@ -60,7 +60,7 @@ export class RingEngine implements FileEngine, UringHandler {
   private readonly file: RingFile;
   private readonly regions: RegionTable;
   private readonly owner: EngineOwner;
-  /** Where data go, and everything else: the same, unless the file's data have a polled ring. */
+  /** Where data go, and everything else: the same, unless the file's data have a ring of their own. */
   private readonly data: RingWay;
   private readonly other: RingWay;
   private readonly direct: boolean;
@@ -73,7 +73,7 @@ export class RingEngine implements FileEngine, UringHandler {
     this.owner = owner;
     this.direct = file.direct;
     this.other = new RingWay(file.ring, file.fd, file.place, this);
-    this.data = file.polled === null ? this.other : new RingWay(file.polled, file.fd, -1, this);
+    this.data = file.data === null ? this.other : new RingWay(file.data, file.fd, -1, this);
   }
 
   uringComplete(tag: number, result: number): void {
@@ -146,7 +146,7 @@ export class RingEngine implements FileEngine, UringHandler {
 
   cancel(operation: FileOperation): boolean {
     const { ring, handler } = this.other;
-    // A polled ring takes no such request.
+    // A polled ring takes no such request, and a ring whose entries another thread takes may not have them yet.
     if (this.data !== this.other && operation.phase <= Phase.ZEROES) return false;
     // The address names the entry by what it is to be told with: handler and tag.
     const name = handler * 0x1_0000_0000 + operation.index;

@@ -13,6 +13,8 @@ const EOPNOTSUPP = -95;
 export interface SideRingKind {
   /** Completions are found by looking into the devices: for direct reads and writes, and passthrough. */
   readonly polled: boolean;
+  /** A thread of the kernel takes submissions: for data of files. */
+  readonly threaded?: boolean;
   /** Entries and completions of twice the size: for passthrough. */
   readonly wide: boolean;
 }
@@ -46,7 +48,7 @@ const rings = new WeakMap<Reactor, Map<string, SideRing>>();
 export function sideRing(native: Native, reactor: Reactor, kind: SideRingKind): Uring {
   const ofReactor = rings.get(reactor) ?? new Map<string, SideRing>();
   rings.set(reactor, ofReactor);
-  const name = `${kind.polled} ${kind.wide}`;
+  const name = `${kind.polled} ${kind.wide} ${kind.threaded ?? false}`;
   const found = ofReactor.get(name) ?? new SideRing(native, reactor, kind);
   ofReactor.set(name, found);
   return found.ring;
@@ -64,6 +66,19 @@ export function polledRing(native: Native, reactor: Reactor, file: FileContext, 
     );
   if (result < 0) throw new BdevError(result, `the first polled read of ${file.filename} failed`);
   return ring;
+}
+
+/** The reactor's ring whose submissions a thread of the kernel takes. Throws BdevError ENOTSUP where the kernel does not allow it. */
+export function threadedRing(native: Native, reactor: Reactor): Uring {
+  try {
+    return sideRing(native, reactor, { polled: false, wide: false, threaded: true });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new BdevError(
+      Errno.ENOTSUP,
+      `there is no thread of the kernel for submissions (${message}); leave sq_poll out`,
+    );
+  }
 }
 
 /** Reads the first block: bytes, or a negative errno. */

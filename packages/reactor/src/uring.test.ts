@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Native, native } from '@spdk-ts/native';
 import { describe, expect, it } from 'vitest';
 import { Uring, UringOp } from './uring.ts';
@@ -74,6 +75,24 @@ describe.skipIf(native === null)('a ring', () => {
     drain(uring);
     expect(told).toEqual(Array.from({ length: 500 }, (_, i) => [i, 0]));
     expect(uring.words.length).toBe(4 * 32);
+  });
+
+  it('does so where a thread of the kernel takes entries, which is woken when it has gone to sleep', async () => {
+    const uring = new Uring(native!, () => {}, null, { entries: 4, cq_entries: 4096, threaded: true });
+    const told: number[] = [];
+    const handler = uring.addHandler({ uringComplete: (tag) => void told.push(tag) });
+    for (const from of [0, 500]) {
+      for (let tag = from; tag < from + 500; tag++) uring.prepare(UringOp.NOP, -1, 0, 0, handler, tag);
+      while (told.length < from + 500) {
+        uring.enter();
+        await setTimeout(1);
+      }
+      // The thread goes to sleep after a second without entries.
+      await setTimeout(1500);
+    }
+    expect(told).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+    expect(uring.inflight).toBe(0);
+    expect(uring.enters).toBeGreaterThan(0);
   });
 
   it('is refused where the completion queue would be the smaller one', () => {

@@ -29,6 +29,7 @@ export const UringOp = {
 export const FIXED_FILE = 1 << 8;
 
 const SETUP_IOPOLL = 1;
+const SETUP_SQPOLL = 2;
 const SETUP_TASKRUN_FLAG = 1 << 9;
 const SETUP_SQE128 = 1 << 10;
 const SETUP_CQE32 = 1 << 11;
@@ -36,6 +37,9 @@ const SETUP_SINGLE_ISSUER = 1 << 12;
 const SETUP_DEFER_TASKRUN = 1 << 13;
 const SETUP_COOP_TASKRUN = 1 << 8;
 const ENTER_GETEVENTS = 1;
+const ENTER_SQ_WAKEUP = 2;
+const ENTER_SQ_WAIT = 4;
+const SQ_NEED_WAKEUP = 1;
 const SQ_CQ_OVERFLOW = 2;
 const SQ_TASKRUN = 4;
 const CQ_EVENTFD_DISABLED = 1;
@@ -67,6 +71,8 @@ export interface UringOptions {
   readonly cq_entries: number;
   /** Completions are looked for in the device (IORING_SETUP_IOPOLL): only for direct reads and writes, and no sleep. */
   readonly polled?: boolean;
+  /** A thread of the kernel takes submissions (SQPOLL): they cost no system call, and it a processor while there are some. */
+  readonly threaded?: boolean;
   /**
    * Entries of 128 bytes, and completions of 32 (SQE128, CQE32): what device passthrough takes. The second half of an
    * entry is whoever prepares it to fill.
@@ -104,6 +110,7 @@ export class Uring {
   extraHigh = 0;
   private readonly native: Native;
   private readonly fd: number;
+  private readonly threaded: boolean;
   private readonly sqeShift: number;
   private readonly cqeShift: number;
   private readonly polled: boolean;
@@ -111,6 +118,7 @@ export class Uring {
   private readonly results: Int32Array;
   private readonly mask: number;
   private readonly cqMask: number;
+  private readonly sqHead: number;
   private readonly sqTail: number;
   private readonly sqFlags: number;
   private readonly cqHead: number;
@@ -142,12 +150,13 @@ export class Uring {
     const kind = (options.polled ? SETUP_IOPOLL : 0) | wide;
     const best = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_TASKRUN_FLAG | kind;
     const plain = SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG | kind;
+    const threaded = options.threaded ?? false;
     let ring: ReturnType<Native['ringSetup']>;
-    let deferred = true;
+    let deferred = !threaded;
     try {
-      ring = native.ringSetup(options.entries, options.cq_entries, best);
+      ring = native.ringSetup(options.entries, options.cq_entries, threaded ? SETUP_SQPOLL | kind : best);
     } catch (error) {
-      if ((error as { code?: string }).code !== '22') throw error;
+      if ((error as { code?: string }).code !== '22' || threaded) throw error;
       deferred = false;
       ring = native.ringSetup(options.entries, options.cq_entries, plain);
     }
@@ -156,6 +165,7 @@ export class Uring {
     this.cqEntries = ring.cqEntries;
     this.fd = ring.fd;
     this.polled = options.polled ?? false;
+    this.threaded = threaded;
     this.sqeShift = SQE_SHIFT + Number(wide !== 0);
     this.cqeShift = CQE_SHIFT + Number(wide !== 0);
     this.words = new Uint32Array(ring.sqes);
@@ -163,6 +173,7 @@ export class Uring {
     this.results = new Int32Array(ring.rings);
     this.mask = ring.sqEntries - 1;
     this.cqMask = ring.cqEntries - 1;
+    this.sqHead = ring.sqHead / 4;
     this.sqTail = ring.sqTail / 4;
     this.sqFlags = ring.sqFlags / 4;
     this.cqHead = ring.cqHead / 4;
@@ -252,6 +263,10 @@ export class Uring {
   }
 
   private submit(): void {
+    if (this.threaded) {
+      this.publish();
+      return;
+    }
     while (this.submitted < this.tail) {
       this.rings[this.sqTail] = this.tail;
       this.enters++;
@@ -259,6 +274,26 @@ export class Uring {
       if (done >= 0) this.submitted += done;
       else if (done === EBUSY || done === EAGAIN) this.stash();
       else if (done !== EINTR) throw new Error(`io_uring_enter failed with errno ${-done}`);
+    }
+  }
+
+  /** Shows entries to the kernel's thread, wakes it if it sleeps, and waits for it if it has left no room for another. */
+  private publish(): void {
+    const { results, sqHead, sqTail, sqFlags, mask } = this;
+    Atomics.store(results, sqTail, this.tail | 0);
+    let flags = 0;
+    if ((Atomics.load(results, sqFlags) & SQ_NEED_WAKEUP) !== 0) flags = ENTER_SQ_WAKEUP;
+    for (;;) {
+      const taken = (Atomics.load(results, sqHead) - (this.submitted | 0)) | 0;
+      this.submitted += taken;
+      const full = this.tail - this.submitted > mask;
+      if (full) flags |= ENTER_SQ_WAIT;
+      if (flags === 0) return;
+      this.enters++;
+      const status = this.native.ringEnter(this.fd, 0, 0, flags, -1);
+      if (status === EBUSY || status === EAGAIN) this.stash();
+      else if (status < 0 && status !== EINTR) throw new Error(`io_uring_enter failed with errno ${-status}`);
+      flags = 0;
     }
   }
 

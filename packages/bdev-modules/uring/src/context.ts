@@ -4,4 +4,6 @@ import type { FileContext } from '@spdk-ts/file-io';
 export interface UringContext extends FileContext {
   /** The device is polled for completions. */
   readonly io_poll: boolean;
+  /** A thread of the kernel takes submissions. */
+  readonly sq_poll: boolean;
 }

@@ -19,6 +19,7 @@ interface CreateParams {
   readonly block_size?: number;
   readonly readonly?: boolean;
   readonly io_poll?: boolean;
+  readonly sq_poll?: boolean;
   readonly uuid?: string;
 }
 
@@ -27,7 +28,12 @@ async function create(
   bdevs: BdevRegistry,
   params: CreateParams,
 ): Promise<BdevDescription> {
-  const { name, filename, block_size, readonly = false, io_poll = false, uuid } = params;
+  const { name, filename, block_size, readonly = false, io_poll = false, sq_poll = false, uuid } = params;
+  if (io_poll && sq_poll)
+    throw new BdevError(
+      Errno.EINVAL,
+      'io_poll and sq_poll are rings of two kinds, and a bdev has its data in one of them: leave one out',
+    );
   const why = await ringUnavailable(host);
   if (why !== '')
     throw new BdevError(
@@ -36,14 +42,14 @@ async function create(
     );
   return await createFileBdev(bdevs, {
     ...{ module: MODULE, product_name: 'URING bdev', name, filename, block_size, readonly, uuid },
-    ...{ direct: true, needsDirect: io_poll, ranges: true, zoned: true, more: { io_poll } },
+    ...{ direct: true, needsDirect: io_poll, ranges: true, zoned: true, more: { io_poll, sq_poll } },
   });
 }
 
 function config(description: BdevDescription): { method: string; params: Record<string, unknown> }[] {
-  const { filename, readonly, io_poll } = description.context as UringContext;
+  const { filename, readonly, io_poll, sq_poll } = description.context as UringContext;
   const { name, block_size, uuid } = description;
-  const options = { ...(readonly && { readonly }), ...(io_poll && { io_poll }) };
+  const options = { ...(readonly && { readonly }), ...(io_poll && { io_poll }), ...(sq_poll && { sq_poll }) };
   const params = { name, block_size, filename, ...options, uuid };
   return [{ method: 'bdev_uring_create', params }];
 }
@@ -61,8 +67,8 @@ const plugin: BdevControlPlugin = {
       destroy: closeFileBdev,
       config,
       info(description) {
-        const { filename, readonly, direct, io_poll } = description.context as UringContext;
-        return { uring: { filename, readonly, direct, io_poll } };
+        const { filename, readonly, direct, io_poll, sq_poll } = description.context as UringContext;
+        return { uring: { filename, readonly, direct, io_poll, sq_poll } };
       },
     });
     rpc.register('bdev_uring_create', async (params) => (await create(host, bdevs, params)).name);

@@ -14,8 +14,8 @@ const module: BdevReactorModule = {
         Errno.ENOTSUP,
         `bdev ${description.name}: reactor ${reactor.index} has no io_uring`,
       );
-    const { io_poll } = description.context as UringContext;
-    return fileInstance(description, reactor, log, io_poll);
+    const { io_poll, sq_poll } = description.context as UringContext;
+    return fileInstance(description, reactor, log, io_poll ? 'polled' : sq_poll ? 'threaded' : 'own');
   },
 };
 

@@ -17,7 +17,7 @@ export const methods = [
     name: 'bdev_uring_create',
     text:
       'Makes a bdev of a regular file or a block device, over the io_uring of each reactor: past the page cache ' +
-      '(O_DIRECT) where the file system can, else through it, which is logged. `readonly` and `io_poll` are not in SPDK.',
+      '(O_DIRECT) where the file system can, else through it, which is logged. `readonly`, `io_poll` and `sq_poll` are not in SPDK.',
     decodeError: -32603,
     params: {
       filename: fileBdevFields.filename,
@@ -30,6 +30,11 @@ export const methods = [
         'Look for completions in the device instead of waiting for interrupts: for NVMe devices with polled queues.',
         { default: 'false', cli: set('--io-poll') },
       ),
+      sq_poll: optional(
+        t.bool,
+        'Let a thread of the kernel take submissions: they cost no system call, and it a processor while there are some.',
+        { default: 'false', cli: set('--sq-poll') },
+      ),
     },
     result: t.string,
     resultText: 'Name of the bdev.',
@@ -37,6 +42,8 @@ export const methods = [
       ...bdevErrors.onFile,
       [-95, 'There is no io_uring here: the message says why. Use bdev_file_create.'],
       [-95, 'io_poll: the device cannot be polled.'],
+      [-95, 'sq_poll: the kernel does not give a thread.'],
+      [-22, 'io_poll and sq_poll exclude each other.'],
     ],
   }),
   define({

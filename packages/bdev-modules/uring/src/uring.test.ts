@@ -48,6 +48,42 @@ describe.skipIf(uringUnavailable !== '')('uring bdev with io_poll', () => {
   });
 });
 
+describe.skipIf(uringUnavailable !== '')('uring bdev with sq_poll', () => {
+  it('is saved so, told so, and not made with io_poll at once', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bdev-uring-'));
+    const filename = join(folder, 'disk');
+    writeFileSync(filename, Buffer.alloc(65_536, 5));
+    const bed = await ModuleBed.start(control, reactor, { uring: true });
+    const params = { name: 'U', filename, block_size: 4096, sq_poll: true };
+    await expect(bed.rpc.call('bdev_uring_create', { ...params, io_poll: true })).rejects.toMatchObject({
+      code: -22,
+      message: expect.stringContaining('leave one out'),
+    });
+    await bed.rpc.call('bdev_uring_create', params);
+    expect((await bed.rpc.call('bdev_get_bdevs', { name: 'U' }))[0]).toMatchObject({
+      driver_specific: { uring: { sq_poll: true, io_poll: false } },
+    });
+    const channel = bed.channel('U');
+    const { region, bytes } = bed.host.local[0]!.buffers;
+    let done = 0;
+    const owner = {
+      bdevIoDone(io: BdevIo) {
+        expect(io.status).toBe(IoStatus.SUCCESS);
+        io.free();
+        done++;
+      },
+    };
+    channel.readBlocks(region, 8192, 3, 2, owner);
+    channel.writeBlocks(region, 0, 1, 1, owner);
+    channel.flushBlocks(0, 16, owner);
+    while (done < 3) await bed.poll();
+    expect([bytes[8192], bytes[16_383], readFileSync(filename)[4096]]).toEqual([5, 5, 0]);
+    channel.put();
+    await bed.until(bed.bdevs.stop());
+    rmSync(folder, { recursive: true });
+  });
+});
+
 describe('uring bdev without a ring', () => {
   it('is refused, with the reason and what to do', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bdev-uring-'));

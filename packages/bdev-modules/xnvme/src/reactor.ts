@@ -18,7 +18,7 @@ const log = new Logger('bdev_xnvme');
 function ringInstance(description: BdevDescription, reactor: Reactor): BdevInstance {
   const { polled } = description.context as XnvmeFileContext;
   try {
-    return fileInstance(description, reactor, log, polled);
+    return fileInstance(description, reactor, log, polled ? 'polled' : 'own');
   } catch (error) {
     if (!polled || !(error instanceof BdevError) || error.code !== Errno.ENOTSUP) throw error;
     log.notice(`bdev ${description.name} is not polled on reactor ${reactor.index}: ${error.message}`);
