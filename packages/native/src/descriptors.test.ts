@@ -180,7 +180,13 @@ describe.skipIf(native === null)('files that could keep the process waiting', ()
       for (const end of ['error', 'exit']) child.once(end, () => resolve(false));
     });
   });
-  afterAll(() => void child.kill('SIGKILL'));
+  afterAll(async () => {
+    if (child.exitCode !== null && child.stdout.closed) return;
+    // With the end of its output nothing of it is open here any more.
+    const closed = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGKILL');
+    await closed;
+  });
 
   it('are refused, if their mount is not seen here (needs the right to mount)', (context) => {
     if (!mounted) return context.skip('this process may not make mounts');
