@@ -98,29 +98,37 @@ export class Versions {
     return this.touching(first, count).some((write) => write.end === Number.POSITIVE_INFINITY);
   }
 
-  /** What an atom may hold, for who looks since `since`, if only writes that `counts` are there for certain. */
-  private candidates(atom: number, writes: readonly Write[], counts: (write: Write) => boolean): number[] {
-    const here = writes.filter((w) => atom >= w.first && atom < w.first + w.count);
-    let replaced = Number.NEGATIVE_INFINITY;
-    for (const write of here) if (counts(write) && write.start > replaced) replaced = write.start;
-    const found: number[] = [];
-    const add = (contents: number | readonly number[]): void => {
-      for (const content of typeof contents === 'number' ? [contents] : contents)
-        if (!found.includes(content)) found.push(content);
-    };
-    if (replaced === Number.NEGATIVE_INFINITY) add(this.doubtful.get(atom) ?? this.base[atom - this.first]!);
-    for (const write of here) if (write.end > replaced) add(contentsOf(write, atom));
-    return found;
+  /** What each atom of a range may hold, if only writes that `counts` are there for certain. */
+  private candidates(
+    first: number,
+    count: number,
+    writes: readonly Write[],
+    counts: (write: Write) => boolean,
+  ): number[][] {
+    const replaced = this.replacedAt(first, count, writes, counts);
+    const found = Array.from(replaced, (since, i) => {
+      if (since !== Number.NEGATIVE_INFINITY) return new Set<number>();
+      return new Set(this.doubtful.get(first + i) ?? [this.base[first + i - this.first]!]);
+    });
+    for (const write of writes) {
+      const end = Math.min(first + count, write.first + write.count);
+      for (let atom = Math.max(first, write.first); atom < end; atom++) {
+        if (write.end <= replaced[atom - first]!) continue;
+        const contents = contentsOf(write, atom);
+        const here = found[atom - first]!;
+        if (typeof contents === 'number') here.add(contents);
+        else for (const content of contents) here.add(content);
+      }
+    }
+    return found.map((contents) => [...contents]);
   }
 
   /** What each atom of a range may hold for a read that begins now: for who copies or compares. */
   read(first: number, count: number): (number | number[])[] {
     const since = this.now();
     const writes = this.touching(first, count);
-    return Array.from({ length: count }, (_, i) => {
-      const found = this.candidates(first + i, writes, (write) => write.ok && write.end < since);
-      return found.length === 1 ? found[0]! : found;
-    });
+    const found = this.candidates(first, count, writes, (write) => write.ok && write.end < since);
+    return found.map((contents) => (contents.length === 1 ? contents[0]! : contents));
   }
 
   /**
@@ -155,7 +163,7 @@ export class Versions {
         holdsContent(data, i * words, words, seen)
       )
         continue;
-      const allowed = this.candidates(atom, writes, counts);
+      const [allowed] = this.candidates(atom, 1, writes, counts) as [number[]];
       if (allowed.includes(ANYTHING)) continue;
       if (mixes && allowed.length > 1 && holdsMixture(data, i * words, words, allowed)) continue;
       return this.explain(atom, i, data, allowed, writes);
@@ -224,14 +232,17 @@ export class Versions {
   /** Nothing is under way: forgets writes, keeps what they left. */
   settle(): void {
     if (this.inflight > 0) throw new Error('writes are under way');
-    const writes = this.writes;
-    const atoms = new Set<number>();
-    for (const { first, count } of writes) for (let i = 0; i < count; i++) atoms.add(first + i);
-    for (const atom of atoms)
-      this.set(
-        atom,
-        this.candidates(atom, writes, (write) => write.ok),
-      );
+    const { writes } = this;
+    let first = Number.POSITIVE_INFINITY;
+    let end = 0;
+    for (const write of writes) {
+      first = Math.min(first, write.first);
+      end = Math.max(end, write.first + write.count);
+    }
+    if (end > first)
+      this.candidates(first, end - first, writes, (write) => write.ok).forEach((contents, i) => {
+        this.set(first + i, contents);
+      });
     this.writes = [];
   }
 
@@ -253,6 +264,28 @@ export class Versions {
 
   /** True if an atom may hold only one thing, which is known. */
   certain(first: number, count: number): boolean {
-    return this.read(first, count).every((content) => typeof content === 'number' && content !== ANYTHING);
+    const since = this.now();
+    const writes = this.touching(first, count);
+    const replaced = this.replacedAt(first, count, writes, (write) => write.ok && write.end < since);
+    for (let i = 0; i < count; i++)
+      if (this.onlyOf(first + i, writes, replaced[i]!) === ANYTHING) return false;
+    return true;
+  }
+
+  /** The one content that an atom may hold, or {@link ANYTHING}: the same as {@link candidates}, without making a list. */
+  private onlyOf(atom: number, writes: readonly Write[], replaced: number): number {
+    let only: number | null = null;
+    if (replaced === Number.NEGATIVE_INFINITY) {
+      if (this.doubtful.has(atom)) return ANYTHING;
+      only = this.base[atom - this.first]!;
+    }
+    for (const write of writes) {
+      if (atom < write.first || atom >= write.first + write.count || write.end <= replaced) continue;
+      const contents = contentsOf(write, atom);
+      if (typeof contents !== 'number') return ANYTHING;
+      if (only !== null && only !== contents) return ANYTHING;
+      only = contents;
+    }
+    return only ?? ANYTHING;
   }
 }
