@@ -1,5 +1,8 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { BdevError, Errno } from '@spdk-ts/bdev';
-import { address, eventually, freePort, RpcError, Target } from '../linux-guest/target.ts';
+import { native } from '@spdk-ts/native';
+import { address, eventually, freePort, type Json, RpcError, Target } from '../linux-guest/target.ts';
 import type { BdevCall, Bench } from './bench.ts';
 import { kindOf, type Subject } from './subject.ts';
 
@@ -10,6 +13,8 @@ interface Exported {
   readonly params: Record<string, unknown>;
   readonly attach?: Record<string, unknown>;
   readonly resizes?: boolean;
+  /** Also over vfio-user: as a PCI function, whose queues and data are in memory that both map. */
+  readonly pci?: boolean;
   /** What is read beside a write under way may have bytes of both within a block. */
   readonly mixes?: boolean;
 }
@@ -32,7 +37,7 @@ const plain = { block_size: 512, num_blocks: 6001 };
  * With data digests it must not be: one reactor does one I/O after the other.
  */
 const namespaces: readonly Exported[] = [
-  { name: 'Plain', params: plain, resizes: true, mixes: true },
+  { name: 'Plain', params: plain, resizes: true, mixes: true, pci: true },
   {
     ...{ name: 'Digests', params: { block_size: 4096, num_blocks: 750, optimal_io_boundary: 24 } },
     attach: digests,
@@ -50,10 +55,12 @@ const namespaces: readonly Exported[] = [
   {
     name: 'Zoned',
     params: { block_size: 512, num_blocks: 256, zone_size: 32, zone_capacity: 24, max_open_zones: 6 },
+    pci: true,
   },
   {
     ...{ name: 'Keys', method: 'bdev_malloc_kv_create' },
     params: { block_size: 512, num_blocks: 4096, max_value_len: 65_536, max_key_len: 16 },
+    pci: true,
   },
 ];
 
@@ -68,6 +75,7 @@ export class NvmeTargetOfTests {
   static async start(): Promise<NvmeTargetOfTests> {
     const target = await Target.start({ args: ['-m', '0x1'] });
     await target.createTransport();
+    if (native !== null) await target.rpc('nvmf_create_transport', { trtype: 'VFIOUSER' });
     return new NvmeTargetOfTests(target, await freePort());
   }
 
@@ -84,15 +92,26 @@ export class NvmeTargetOfTests {
   /** The bdevs to test: attached over rings, if there are any, the first of them also without. */
   subjects(rings: boolean): Subject[] {
     const all = namespaces.map((exported) => this.subject(exported, rings));
+    if (native !== null)
+      for (const exported of namespaces)
+        if (exported.pci === true) all.push(this.subject(exported, rings, true));
     return rings ? [this.subject(namespaces[0]!, false), ...all] : all;
   }
 
-  private subject(exported: Exported, uring: boolean): Subject {
+  /** Where a namespace's PCI function is. */
+  private folder(name: string): string {
+    return join(this.target.folder, name);
+  }
+
+  private subject(exported: Exported, uring: boolean, isPci = false): Subject {
     const { name, method = 'bdev_malloc_create', params, attach = {}, resizes, mixes = false } = exported;
-    const where = { trtype: 'TCP', traddr: address, trsvcid: String(this.port), subnqn: nqnOf(name) };
+    const at: Json = isPci
+      ? { trtype: 'VFIOUSER', traddr: this.folder(name) }
+      : { trtype: 'TCP', traddr: address, trsvcid: String(this.port) };
+    const where = { ...at, subnqn: nqnOf(name) };
     const controller = `Nvme${name}`;
     return {
-      title: `nvme, ${JSON.stringify({ ...params, ...attach })}, ${uring ? 'with' : 'without'} rings`,
+      title: `nvme${isPci ? ' over vfio-user' : ''}, ${JSON.stringify({ ...params, ...attach })}, ${uring ? 'with' : 'without'} rings`,
       kind: kindOf([{ method, params }]),
       calls: [
         PATIENT,
@@ -121,8 +140,19 @@ export class NvmeTargetOfTests {
     await target.rpc(method, { name, ...params });
     if (this.made.has(name))
       await target.rpc('nvmf_subsystem_add_ns', { nqn, namespace: { bdev_name: name, nsid: 1 } });
-    else await target.export(nqn, [name], this.port);
+    else {
+      await target.export(nqn, [name], this.port);
+      if (native !== null) await this.listenOverVfioUser(nqn, this.folder(name));
+    }
     this.made.add(name);
+  }
+
+  private async listenOverVfioUser(nqn: string, traddr: string): Promise<void> {
+    mkdirSync(traddr);
+    await this.target.rpc('nvmf_subsystem_add_listener', {
+      nqn,
+      listen_address: { trtype: 'VFIOUSER', traddr },
+    });
   }
 
   private async resize(bench: Bench, name: string, bdev: string, bytes: number): Promise<void> {
