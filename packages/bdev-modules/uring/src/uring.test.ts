@@ -12,6 +12,26 @@ if (uringUnavailable === '')
   directSuite({ name: 'uring', control, reactor, holes: {}, rings: [true], aborts: true });
 else console.log(`no tests of uring bdevs: ${uringUnavailable}`);
 
+/** Reads, writes and flushes the file of fives that bdev U is of. */
+async function doesIo(bed: ModuleBed, filename: string): Promise<void> {
+  const channel = bed.channel('U');
+  const { region, bytes } = bed.host.local[0]!.buffers;
+  let done = 0;
+  const owner = {
+    bdevIoDone(io: BdevIo) {
+      expect(io.status).toBe(IoStatus.SUCCESS);
+      io.free();
+      done++;
+    },
+  };
+  channel.readBlocks(region, 8192, 3, 2, owner);
+  channel.writeBlocks(region, 0, 1, 1, owner);
+  channel.flushBlocks(0, 16, owner);
+  while (done < 3) await bed.poll();
+  expect([bytes[8192], bytes[16_383], readFileSync(filename)[4096]]).toEqual([5, 5, 0]);
+  channel.put();
+}
+
 describe.skipIf(uringUnavailable !== '')('uring bdev with io_poll', () => {
   it('polls where the device can be polled; says so where it cannot, and leaves the file alone', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bdev-uring-'));
@@ -27,22 +47,7 @@ describe.skipIf(uringUnavailable !== '')('uring bdev with io_poll', () => {
       expect(made).toMatchObject({ code: -95, message: expect.stringContaining('leave io_poll out') });
       await bed.rpc.call('bdev_uring_create', params);
     }
-    const channel = bed.channel('U');
-    const { region, bytes } = bed.host.local[0]!.buffers;
-    let done = 0;
-    const owner = {
-      bdevIoDone(io: BdevIo) {
-        expect(io.status).toBe(IoStatus.SUCCESS);
-        io.free();
-        done++;
-      },
-    };
-    channel.readBlocks(region, 8192, 3, 2, owner);
-    channel.writeBlocks(region, 0, 1, 1, owner);
-    channel.flushBlocks(0, 16, owner);
-    while (done < 3) await bed.poll();
-    expect([bytes[8192], bytes[16_383], readFileSync(filename)[4096]]).toEqual([5, 5, 0]);
-    channel.put();
+    await doesIo(bed, filename);
     await bed.until(bed.bdevs.stop());
     rmSync(folder, { recursive: true });
   });
@@ -63,22 +68,7 @@ describe.skipIf(uringUnavailable !== '')('uring bdev with sq_poll', () => {
     expect((await bed.rpc.call('bdev_get_bdevs', { name: 'U' }))[0]).toMatchObject({
       driver_specific: { uring: { sq_poll: true, io_poll: false } },
     });
-    const channel = bed.channel('U');
-    const { region, bytes } = bed.host.local[0]!.buffers;
-    let done = 0;
-    const owner = {
-      bdevIoDone(io: BdevIo) {
-        expect(io.status).toBe(IoStatus.SUCCESS);
-        io.free();
-        done++;
-      },
-    };
-    channel.readBlocks(region, 8192, 3, 2, owner);
-    channel.writeBlocks(region, 0, 1, 1, owner);
-    channel.flushBlocks(0, 16, owner);
-    while (done < 3) await bed.poll();
-    expect([bytes[8192], bytes[16_383], readFileSync(filename)[4096]]).toEqual([5, 5, 0]);
-    channel.put();
+    await doesIo(bed, filename);
     await bed.until(bed.bdevs.stop());
     rmSync(folder, { recursive: true });
   });
