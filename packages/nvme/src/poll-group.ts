@@ -47,6 +47,9 @@ const groups = new WeakMap<Reactor, NvmePollGroup>();
 /** Makes the sockets of a reactor. */
 export type SockGroupFactory = (reactor: Reactor) => SockGroup;
 
+/** A host waits for each answer: connections that took turns would leave commands that could follow them unsent. */
+const hostSocks: SockGroupFactory = (reactor) => createSockGroup(reactor, { receive_turns: 1 });
+
 /** The queue pairs of one reactor: their sockets are polled, and what they send leaves, once in each iteration. */
 export class NvmePollGroup {
   readonly reactor: Reactor;
@@ -85,7 +88,7 @@ export class NvmePollGroup {
     return groups.get(reactor);
   }
 
-  constructor(reactor: Reactor, makeSocks: SockGroupFactory = createSockGroup) {
+  constructor(reactor: Reactor, makeSocks: SockGroupFactory = hostSocks) {
     this.reactor = reactor;
     this.thread = reactor.createThread('nvme');
     this.socks = makeSocks(reactor);

@@ -130,6 +130,11 @@ export interface SockOptions {
   readonly receive_bytes: number;
   /** How long a flushing close may take, ms. */
   readonly linger_ms: number;
+  /**
+   * Where several connections of a group have something, each receives once in so many iterations (a power of two), and the rest
+   * with it; 1: at once, for who waits for answers. `uring` only.
+   */
+  readonly receive_turns: number;
   /** SO_SNDBUF and SO_RCVBUF, bytes; 0: the system sizes the buffer as the connection needs it. `uring` only. */
   readonly send_buf_size: number;
   readonly recv_buf_size: number;
@@ -140,6 +145,7 @@ export interface SockOptions {
 export const defaultSockOptions: SockOptions = {
   receive_bytes: 256 * 1024,
   linger_ms: 1000,
+  receive_turns: 8,
   send_buf_size: 0,
   recv_buf_size: 0,
   enable_quickack: false,

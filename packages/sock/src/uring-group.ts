@@ -32,8 +32,6 @@ const ACCEPT_MULTISHOT = 1;
 const CQE_MORE = 2;
 const CANCEL_FD_ALL = (1 << 0) | (1 << 1);
 const ECANCELED = -125;
-/** Of several connections, each receives once in so many iterations (a power of two), less one. */
-const TURNS_MASK = 8 - 1;
 /** Connections whose memory is allocated at once. */
 const SLAB_CONNECTIONS = 16;
 
@@ -257,10 +255,11 @@ export class UringSockGroup implements SockGroup {
     const { count } = arming;
     if (count === 0) return;
     const turn = ++this.turn;
+    const mask = this.options.receive_turns - 1;
     arming.clear();
     for (let i = 0; i < count; i++) {
       const sock = arming.at(i);
-      if (count > 1 && ((turn + sock.id) & TURNS_MASK) !== 0) arming.push(sock);
+      if (count > 1 && ((turn + sock.id) & mask) !== 0) arming.push(sock);
       else {
         sock.arming = false;
         sock.arm();
