@@ -3,14 +3,14 @@
 import { native } from '@spdk-ts/native';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fillAndBlock, makeBlocking } from '../host/blocking-event.ts';
+import { Bystander } from '../vhost/bystander.ts';
 import { FrontEnd, Req, Socket, Status, Type, u32, until } from '../vhost/front-end.ts';
 import { pattern, startVhostTarget, type VhostTarget } from '../vhost/setup.ts';
 import { cleanUp } from './app-process.ts';
 
 describe.skipIf(native === null)('front-ends that would hold a reactor up (needs the addon)', () => {
   let target: VhostTarget;
-  /** Another guest, on the same reactor, that must not notice anything. */
-  let bystander: FrontEnd;
+  let bystander: Bystander;
   const ends: { close(): void }[] = [];
   const attach = async (name: string): Promise<FrontEnd> => {
     const vm = await FrontEnd.start(target.socket(name));
@@ -30,14 +30,11 @@ describe.skipIf(native === null)('front-ends that would hold a reactor up (needs
     await rpc.call('bdev_error_create', { base_name: 'Base' });
     await rpc.call('vhost_create_blk_controller', { ctrlr: 'ours', dev_name: 'Ours' });
     await rpc.call('vhost_create_blk_controller', { ctrlr: 'theirs', dev_name: 'EE_Base' });
-    bystander = await FrontEnd.start(target.socket('ours'));
-    await bystander.io(Type.OUT, 0, pattern(77, 65_536));
+    bystander = await Bystander.start(target, 'ours');
   });
   afterEach(async () => {
     for (const end of ends.splice(0)) end.close();
-    const { status, data } = await bystander.io(Type.IN, 0, 65_536);
-    expect([status, Buffer.compare(data, pattern(77, 65_536))]).toEqual([Status.OK, 0]);
-    expect(target.process.child.exitCode).toBe(null);
+    await bystander.check();
   });
   afterAll(async () => {
     bystander.close();
@@ -53,7 +50,7 @@ describe.skipIf(native === null)('front-ends that would hold a reactor up (needs
     // a ring that breaks is told by the other one
     vm.ram.view.setUint16(ring.driver.place.available + 2, 30_000, true);
     native!.signalEventFd(ring.kick);
-    await bystander.io(Type.IN, 0, 512);
+    await bystander.look();
   });
 
   it('a descriptor for kicks that blocks is drained without waiting', async () => {
