@@ -1,20 +1,48 @@
-// Adds up the test reports of a CI run: `sum-reports.mjs FOLDER FAILED_STEPS`. A step that failed without a failed
-// test (a build, a crash of the runner) counts as one failure. Exits 1 if anything failed or nothing passed.
+// Adds up the test reports of a CI run: `sum-reports.mjs FOLDER FAILED_STEPS`. What failed is said again, by its step,
+// file and name, right above the sum: the output of the suites is long, and may be cut before it is read.
+// A step that failed without a failed test (a build, a crash of the runner) counts as one failure. Exits 1 if anything
+// failed or nothing passed.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+
+/** Characters of each failure's message that are repeated. */
+const MESSAGE = 1500;
 
 const [folder, failedSteps] = process.argv.slice(2);
 let passed = 0;
 let failed = 0;
-for (const name of readdirSync(folder)) {
+
+/** @param {string} text */
+function printed(text) {
+  return text.length > MESSAGE ? `${text.slice(0, MESSAGE)} …` : text;
+}
+
+for (const name of readdirSync(folder).sort()) {
+  const step = name.replace(/\.(?:json|failed)$/, '');
   if (name.endsWith('.json')) {
     const report = JSON.parse(readFileSync(join(folder, name), 'utf8'));
     passed += report.numPassedTests;
     failed += report.numFailedTests;
+    for (const file of report.testResults) {
+      const where = relative(process.cwd(), file.name);
+      const failures = file.assertionResults.filter((test) => test.status === 'failed');
+      for (const test of failures) {
+        console.log(
+          `FAILED in ${step}: ${where} > ${test.fullName}\n${printed(test.failureMessages.join('\n'))}`,
+        );
+      }
+      // A file that could not be loaded, or whose set-up failed, has no failed test.
+      if (file.status === 'failed' && failures.length === 0) {
+        console.log(`FAILED in ${step}: ${where}\n${printed(file.message ?? '')}`);
+      }
+    }
   } else if (name.endsWith('.failed')) {
-    const report = join(folder, name.replace(/\.failed$/, '.json'));
+    const report = join(folder, `${step}.json`);
     const counted = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).numFailedTests : 0;
-    if (counted === 0) failed++;
+    if (counted === 0) {
+      console.log(`FAILED: the step ${step}`);
+      failed++;
+    }
   }
 }
 rmSync(folder, { recursive: true, force: true });
