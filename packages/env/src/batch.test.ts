@@ -24,7 +24,7 @@ const operation: fc.Arbitrary<Operation> = fc
       fc.nat(1024).map((n) => n * 64),
     ),
     from: fc.nat(BYTES),
-    length: fc.oneof(fc.constantFrom(0, 1, 512, 2047, 2048, 2176, 4096, 8192), fc.nat(9000)),
+    length: fc.oneof(fc.constantFrom(0, 1, 127, 128, 129, 512, 2047, 2048, 2176, 4096, 8192), fc.nat(9000)),
     value: fc.nat(255),
   })
   .map((one) => ({ ...one, length: Math.min(one.length, BYTES - one.to, BYTES - one.from) }));

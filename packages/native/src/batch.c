@@ -9,9 +9,11 @@
 #endif
 
 #define MAX_REGIONS 65536
-// How many operations ahead memory is fetched, and how much of each.
-#define AHEAD 4
-#define WARM_BYTES 512
+// How many operations ahead memory is fetched, and how much at a time.
+#define AHEAD 2
+#define PIECE 128
+// From this length on, copies to memory that is not read soon go past the caches.
+#define STREAM_BYTES 2048
 
 enum operation { COPY = 0, FILL = 1, COMPARE = 2, CRC32C = 3, XOR = 4, COPY_AWAY = 5 };
 
@@ -80,12 +82,42 @@ static uint8_t *place(struct table *table, double region, double offset, double 
   return found->data + (size_t)offset;
 }
 
-// Copies to memory that is not read soon: past the caches where that pays, which spares them, and the memory a read.
-#ifdef __x86_64__
-#define STREAM_BYTES 2048
+// Memory that a later operation needs, fetched while this one runs: waiting for memory is most of what a copy of
+// random blocks takes, and what the processor fetches by itself ends with the page.
+struct ahead {
+  const uint8_t *data;
+  size_t length;
+};
 
-__attribute__((target("avx2"))) static void stream(uint8_t *to, const uint8_t *from, size_t length) {
-  for (size_t i = 0; i < length; i += 128) {
+static const struct ahead nothing = {NULL, 0};
+
+static inline __attribute__((always_inline)) void fetch(struct ahead next, size_t i) {
+  if (i >= next.length) return;
+  __builtin_prefetch(next.data + i);
+  __builtin_prefetch(next.data + i + 64);
+}
+
+// Whole pieces that do not overlap. Returns how many bytes they are.
+static inline __attribute__((always_inline)) size_t pieces(uint8_t *to, const uint8_t *from, size_t length,
+                                                           struct ahead next) {
+  size_t i = 0;
+  for (; i + PIECE <= length; i += PIECE) {
+    fetch(next, i);
+    memcpy(to + i, from + i, PIECE);
+  }
+  return i;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static size_t pieces_avx2(uint8_t *to, const uint8_t *from, size_t length,
+                                                          struct ahead next) {
+  return pieces(to, from, length, next);
+}
+
+// Past the caches, which spares them, and the memory a read.
+__attribute__((target("avx2"))) static void stream(uint8_t *to, const uint8_t *from, size_t length, struct ahead next) {
+  for (size_t i = 0; i < length; i += PIECE) {
+    fetch(next, i);
     __m256i a = _mm256_loadu_si256((const __m256i *)(from + i));
     __m256i b = _mm256_loadu_si256((const __m256i *)(from + i + 32));
     __m256i c = _mm256_loadu_si256((const __m256i *)(from + i + 64));
@@ -97,24 +129,34 @@ __attribute__((target("avx2"))) static void stream(uint8_t *to, const uint8_t *f
   }
   _mm_sfence();
 }
-
-static bool can_stream(const uint8_t *to, const uint8_t *from, size_t length) {
-  bool apart = to + length <= from || from + length <= to;
-  return length >= STREAM_BYTES && length % 128 == 0 && (uintptr_t)to % 32 == 0 && apart && __builtin_cpu_supports("avx2");
-}
 #endif
 
-static void copy_away(uint8_t *to, const uint8_t *from, size_t length) {
-#ifdef __x86_64__
-  if (can_stream(to, from, length)) {
-    stream(to, from, length);
+// Copies; `away`: to memory that is not read soon, past the caches where that pays.
+static void copy(uint8_t *to, const uint8_t *from, size_t length, bool away, struct ahead next) {
+  bool apart = to + length <= from || from + length <= to;
+  if (!apart || length < PIECE) {
+    memmove(to, from, length);
     return;
   }
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) {
+    if (away && length >= STREAM_BYTES && length % PIECE == 0 && (uintptr_t)to % 32 == 0) {
+      stream(to, from, length, next);
+      return;
+    }
+    size_t done = pieces_avx2(to, from, length, next);
+    memcpy(to + done, from + done, length - done);
+    return;
+  }
+#else
+  (void)away;
 #endif
-  memmove(to, from, length);
+  size_t done = pieces(to, from, length, next);
+  memcpy(to + done, from + done, length - done);
 }
 
-static double run(struct table *table, struct descriptor *d) {
+// Carries out one operation, while what a later one needs is fetched. Returns its result.
+static double run(struct table *table, struct descriptor *d, struct ahead next) {
   uint8_t *destination = NULL, *source = NULL;
   int operation = (int)d->operation;
   if (operation != CRC32C) {
@@ -127,8 +169,8 @@ static double run(struct table *table, struct descriptor *d) {
   }
   size_t length = (size_t)d->length;
   switch (operation) {
-    case COPY: memmove(destination, source, length); return 0;
-    case COPY_AWAY: copy_away(destination, source, length); return 0;
+    case COPY: copy(destination, source, length, false, next); return 0;
+    case COPY_AWAY: copy(destination, source, length, true, next); return 0;
     case FILL: memset(destination, (int)d->value & 0xff, length); return 0;
     case COMPARE: return memcmp(destination, source, length) != 0;
     case CRC32C: return ~crc32c_update(~(uint32_t)(int64_t)d->value, source, length);
@@ -139,17 +181,14 @@ static double run(struct table *table, struct descriptor *d) {
   }
 }
 
-// The first cache lines of what an operation reads and writes: they miss while the operations before it run.
-static void warm(struct table *table, const struct descriptor *d) {
-  size_t lines = d->length < WARM_BYTES ? (size_t)(d->length / 64) : WARM_BYTES / 64;
-  if (d->operation != FILL && d->operation != COPY && d->operation != COPY_AWAY) return;
-  const uint8_t *to = place(table, d->destination_region, d->destination_offset, d->length);
-  if (to == NULL) return;
-  for (size_t i = 0; i < lines; i++) __builtin_prefetch(to + i * 64, 1);
-  if (d->operation == FILL) return;
-  const uint8_t *from = place(table, d->source_region, d->source_offset, d->length);
-  if (from == NULL) return;
-  for (size_t i = 0; i < lines; i++) __builtin_prefetch(from + i * 64, 0);
+// What of a copy is not in the caches: blocks that are read are its source; those that are written, unless they go
+// past the caches, its destination.
+static struct ahead needed(struct table *table, const struct descriptor *d) {
+  if (d->operation != COPY && d->operation != COPY_AWAY) return nothing;
+  bool written = d->operation == COPY_AWAY && d->length < STREAM_BYTES;
+  const uint8_t *data = written ? place(table, d->destination_region, d->destination_offset, d->length)
+                                : place(table, d->source_region, d->source_offset, d->length);
+  return data == NULL ? nothing : (struct ahead){data, (size_t)d->length};
 }
 
 // batchRun(table, descriptors, count): carries out the first `count` operations, in order. Returns how many were
@@ -168,8 +207,8 @@ static napi_value batch_run(napi_env env, napi_callback_info info) {
   struct descriptor *descriptors = (struct descriptor *)data;
   int64_t wrong = 0;
   for (int64_t i = 0; i < count; i++) {
-    if (i + AHEAD < count) warm(table, &descriptors[i + AHEAD]);
-    descriptors[i].result = run(table, &descriptors[i]);
+    struct ahead next = i + AHEAD < count ? needed(table, &descriptors[i + AHEAD]) : nothing;
+    descriptors[i].result = run(table, &descriptors[i], next);
     if (descriptors[i].result < 0) wrong++;
   }
   return make_number(env, (double)wrong);
