@@ -12,6 +12,15 @@ const [folder, failedSteps] = process.argv.slice(2);
 let passed = 0;
 let failed = 0;
 
+/** A step's report; null where there is none, or only a part of one: its step was ended while it wrote. */
+function read(step) {
+  try {
+    return JSON.parse(readFileSync(join(folder, `${step}.json`), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
 /** @param {string} text */
 function printed(text) {
   return text.length > MESSAGE ? `${text.slice(0, MESSAGE)} …` : text;
@@ -20,7 +29,15 @@ function printed(text) {
 for (const name of readdirSync(folder).sort()) {
   const step = name.replace(/\.(?:json|failed)$/, '');
   if (name.endsWith('.json')) {
-    const report = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+    const report = read(step);
+    if (report === null) {
+      // Otherwise said below, with the step.
+      if (!existsSync(join(folder, `${step}.failed`))) {
+        console.log(`FAILED: the report of the step ${step} cannot be read`);
+        failed++;
+      }
+      continue;
+    }
     passed += report.numPassedTests;
     failed += report.numFailedTests;
     for (const file of report.testResults) {
@@ -37,9 +54,7 @@ for (const name of readdirSync(folder).sort()) {
       }
     }
   } else if (name.endsWith('.failed')) {
-    const report = join(folder, `${step}.json`);
-    const counted = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).numFailedTests : 0;
-    if (counted === 0) {
+    if ((read(step)?.numFailedTests ?? 0) === 0) {
       console.log(`FAILED: the step ${step}`);
       failed++;
     }

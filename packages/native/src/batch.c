@@ -91,6 +91,7 @@ struct ahead {
 
 static const struct ahead nothing = {NULL, 0};
 
+// What lies behind the end may be fetched too: that reads nothing, and never faults.
 static inline __attribute__((always_inline)) void fetch(struct ahead next, size_t i) {
   if (i >= next.length) return;
   __builtin_prefetch(next.data + i);
