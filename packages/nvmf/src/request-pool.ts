@@ -9,9 +9,11 @@ const CHUNK = 16;
 /** A connection's requests: made as its host uses them, up to the queue's depth, and then used again and again. */
 export class RequestPool {
   readonly all: NvmfRequest[] = [];
-  /** Requests in use, and those of them whose answer is on its way. */
+  /** Requests in use. */
   used = 0;
+  /** Answers on their way; of these, those whose request is not in use any more. */
   sending = 0;
+  leaving = 0;
   private readonly qpair: NvmfQpair;
   private free: NvmfRequest | null = null;
 
@@ -19,9 +21,14 @@ export class RequestPool {
     this.qpair = qpair;
   }
 
-  /** A free request, or null if `limit` of them are in use. */
+  /** Commands that take a place in the queue: until their answers have left. */
+  get queued(): number {
+    return this.used + this.leaving;
+  }
+
+  /** A free request, or null if the queue has `limit` commands. */
   get(limit: number): NvmfRequest | null {
-    if (this.used >= limit) return null;
+    if (this.queued >= limit) return null;
     if (this.free === null) this.grow();
     const request = this.free!;
     this.free = request.next;

@@ -68,8 +68,8 @@ export interface Sock {
   readonly directLeft: number;
 
   /**
-   * Appends bytes to what will be sent. They leave at the group's next flush, and must stay as they are until
-   * `txDone` reaches the value that `txQueued` has after this call.
+   * Appends bytes to what will be sent. They leave at the group's next flush (or a flushing close), are not looked at before, and
+   * must then stay as they are until `txDone` reaches the value that `txQueued` has after this call.
    */
   send(region: number, offset: number, length: number): void;
   /** The same for bytes in memory that is no region. */

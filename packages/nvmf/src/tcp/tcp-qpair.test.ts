@@ -232,14 +232,14 @@ describe('commands', () => {
     expect(qpair.requests.used).toBe(0);
   });
 
-  it('keeps a request until its answer has left', () => {
+  it('counts a command until its answer has left', () => {
     initialize();
     sock.feed(capsule({ opcode: FLUSH, cid: 1 }));
     group.complete(executing());
     expect(sent(false).length).toBe(1);
-    expect(qpair.requests.used).toBe(1);
+    expect(qpair.requests.queued).toBe(1);
     sock.take();
-    expect(qpair.requests.used).toBe(0);
+    expect(qpair.requests.queued).toBe(0);
   });
 
   it('sends the answers of an iteration as one piece', () => {
@@ -608,7 +608,7 @@ describe('data to the host', () => {
     const open: number[] = [];
     let answers = 0;
     for (let round = 0; round < 500; round++) {
-      while (group.executed.length < 1 + ((round * 7) % 8) && qpair.requests.used < 8) {
+      while (group.executed.length < 1 + ((round * 7) % 8) && qpair.requests.queued < 8) {
         sock.feed(capsule({ opcode: READ, cid, sgl1: transportSgl(8) }, undefined, pduFlag.hdgst));
         open.push(cid++ & 0xffff);
       }

@@ -25,7 +25,7 @@ import { checkH2cData, DataDeadlines } from './h2c-data.ts';
 import { ADMIN_CAPSULE_DATA_MAX, type TcpTimeouts } from './limits.ts';
 import { PDU_WAIT, type PduHandler, PduReceiver } from './pdu-receiver.ts';
 import { StallWatch } from './stall-watch.ts';
-import { TcpSender } from './tcp-send.ts';
+import { NO_ANSWER, NO_REQUEST, TcpSender } from './tcp-send.ts';
 import type { TcpTransport } from './tcp-transport.ts';
 
 /** Where a connection is in its life. */
@@ -83,6 +83,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   private depth = 0;
   private readonly timeouts: TcpTimeouts;
   private readonly dataDeadlines: DataDeadlines;
+  /** Requests whose answers lie in the sender's memory, or will when copies have been made. */
+  private readonly laidOut: NvmfRequest[] = [];
   /** Commands with much data that the host was asked for. */
   private largeExpected = 0;
 
@@ -138,9 +140,10 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     if (sender === null || this.state !== TcpState.RUNNING) return;
     const requests = this.requests;
     let freed = false;
-    for (let index = sender.reap(); index >= 0; index = sender.reap()) {
+    for (let index = sender.reap(); index !== NO_ANSWER; index = sender.reap()) {
       requests.sending--;
-      this.release(requests.all[index]!);
+      if (index === NO_REQUEST) requests.leaving--;
+      else this.release(requests.all[index]!);
       freed = true;
     }
     // A command may have been waiting for a request; data in its capsule waits for something else.
@@ -152,6 +155,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     if (error !== '') this.transport.log.info(`${this.name}: ${error}`);
     this.state = TcpState.CLOSED;
     this.receiver.stop();
+    this.sender?.end();
     if (!this.disconnecting) this.group.qpairClosing(this);
     const all = this.requests.all;
     for (let i = 0; i < all.length; i++) {
@@ -160,6 +164,8 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
         this.release(request);
     }
     this.requests.sending = 0;
+    this.requests.leaving = 0;
+    this.laidOut.length = 0;
     this.finish();
   }
 
@@ -190,7 +196,14 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     this.dataDigest = (digests & pduFlag.ddgst) !== 0;
     // The host gets its answer in the form that it knows before it knows the answer: without digests.
     this.depth = this.maxQueueDepth;
-    this.sender = new TcpSender(this.sock, this.group.reactor.regions, digests, hpda, this.depth);
+    this.sender = new TcpSender(
+      this.sock,
+      this.group.reactor.regions,
+      this.transport.copies,
+      digests,
+      hpda,
+      this.depth,
+    );
     this.sender.icResp(hpda, digests, this.maxIoSize);
     this.state = TcpState.RUNNING;
     this.watch.initialized(this.group.reactor.now);
@@ -337,7 +350,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
       return;
     }
     this.transport.complain(`${this.name}: terminated: ${fesText(status)} (${information})`);
-    this.sender ??= new TcpSender(this.sock, this.group.reactor.regions, 0, 0, 1);
+    this.sender ??= new TcpSender(this.sock, this.group.reactor.regions, null, 0, 0, 1);
     this.sender.termReq(status, information, rx, at, length);
     this.beginEnd(TcpState.TERMINATING);
   }
@@ -363,7 +376,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     const sender = this.sender!;
     if (!sender.dataOf(request, this.c2hSuccess && this.sqFlowControlDisabled))
       sender.response(request, this.sqhd);
-    sender.answered(request);
+    if (!sender.answered(request)) this.laidOut.push(request);
     this.wantSend();
   }
 
@@ -398,6 +411,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     this.transport.complain(`${this.name}: ${reason}`);
     this.beginEnd(TcpState.CLOSING);
     this.sender?.push();
+    this.transport.copies?.run(); // closing may send at once
     this.sock.close(true);
   }
 
@@ -435,6 +449,21 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   pushSends(): void {
     this.unsent = false;
     if (this.state <= TcpState.TERMINATING) this.sender?.push();
+  }
+
+  /**
+   * What was laid out has been copied: requests of which nothing else is sent are free. What waited for them may go on, and
+   * be laid out in its turn.
+   */
+  releaseLaidOut(): void {
+    const { laidOut, requests } = this;
+    const count = laidOut.length;
+    for (let i = 0; i < count; i++) {
+      requests.leaving++;
+      this.release(laidOut[i]!);
+    }
+    if (laidOut.length === count) laidOut.length = 0;
+    else laidOut.splice(0, count);
   }
 
   get name(): string {

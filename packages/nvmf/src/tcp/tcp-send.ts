@@ -1,5 +1,5 @@
 import { dataDigest } from '@spdk-ts/bdev';
-import type { RegionTable } from '@spdk-ts/env';
+import type { Batch, RegionTable } from '@spdk-ts/env';
 import {
   CAPSULE_ENTRY_OFFSET,
   crc32c,
@@ -22,14 +22,22 @@ import { type NvmfRequest, Transfer } from '../request.ts';
 
 /** Room for ICResp and a termination request besides the answers to commands. */
 const EXTRA_BYTES = 512;
+/** Data up to here leave as a copy behind their header, bytes: the kernel takes one long piece sooner than many short ones. */
+const SMALL_BYTES = 1024;
+/** Room for such copies, bytes: data beyond it leave from where they lie. */
+const SMALL_ROOM = 64 * 1024;
+
+/** What {@link TcpSender.reap} returns beside indexes: the answer's request is not in use any more; nothing was sent. */
+export const NO_REQUEST = -2;
+export const NO_ANSWER = -1;
 
 /**
  * What a connection sends. PDU headers are laid out one behind the other in a ring of memory, so that headers
- * without data between them leave as one piece; data leaves from where it lies. An answer's request, and its part
- * of the ring, are in use until the socket has sent that far.
+ * without data between them leave as one piece. Large data leaves from where it lies, and its request is in use until
+ * the socket has sent that far; small data is copied behind its header, by the next run of `copies`.
  *
- * The ring cannot overflow: each request has its share from its command on until its answer has been sent, and
- * commands are bounded by the queue's depth.
+ * The ring cannot overflow: each command has its share from its arrival until its answer has been sent, commands are
+ * bounded by the queue's depth, and copies have room of their own.
  */
 export class TcpSender {
   readonly sock: Sock;
@@ -45,17 +53,36 @@ export class TcpSender {
   /** Bytes of the ring in use, and those of them that no answer accounts for yet. */
   private live = 0;
   private unaccounted = 0;
+  /** Who copies small data, or null; the ring as a region; bytes of copies in it, and their limit. */
+  private readonly copies: Batch | null;
+  private readonly region: number;
+  private readonly room: number;
+  private copied = 0;
+  private copiedUnaccounted = 0;
+  /** The answer being laid out names memory of its request. */
+  private lent = false;
 
-  /** Answers on their way, oldest first: stream position of their end, request, bytes of the ring. */
+  /** Answers on their way, oldest first: stream position of their end, request, bytes of the ring, and of copies in them. */
   private readonly fifoMask: number;
   private readonly fifoPosition: Float64Array;
   private readonly fifoRequest: Int32Array;
   private readonly fifoBytes: Int32Array;
+  private readonly fifoCopied: Int32Array;
   private fifoHead = 0;
   private fifoTail = 0;
 
-  /** `digests` as negotiated (pduFlag); `hpda` is the host's alignment; `depth` bounds the requests. */
-  constructor(sock: Sock, regions: RegionTable, digests: number, hpda: number, depth: number) {
+  /**
+   * `copies`: who copies small data, run before the socket's group flushes; null: nothing is copied. `digests` as negotiated
+   * (pduFlag); `hpda` is the host's alignment; `depth` bounds the commands.
+   */
+  constructor(
+    sock: Sock,
+    regions: RegionTable,
+    copies: Batch | null,
+    digests: number,
+    hpda: number,
+    depth: number,
+  ) {
     this.sock = sock;
     this.regions = regions;
     this.flags = digests;
@@ -64,7 +91,12 @@ export class TcpSender {
     this.c2hPdo = pduDataOffset(pduHeaderLength.c2hData, hdgst, hpda);
     const header = pduHeaderLength.r2t + (hdgst === 0 ? 0 : PDU_DIGEST_LENGTH);
     const perRequest = 2 * header + this.c2hPdo + PDU_DIGEST_LENGTH;
-    this.bytes = new Uint8Array(depth * perRequest + EXTRA_BYTES + perRequest);
+    this.copies = copies;
+    this.room = copies === null ? 0 : Math.min(SMALL_ROOM, depth * SMALL_BYTES);
+    // What is left at the ring's end, where the next answer does not fit, is less than the largest.
+    const largest = perRequest + (copies === null ? 0 : SMALL_BYTES);
+    this.bytes = new Uint8Array(depth * perRequest + EXTRA_BYTES + this.room + largest);
+    this.region = copies === null ? -1 : regions.addLocal(this.bytes).id;
     this.view = viewOf(this.bytes);
     let entries = 4;
     while (entries < depth + 1) entries *= 2;
@@ -72,6 +104,7 @@ export class TcpSender {
     this.fifoPosition = new Float64Array(entries);
     this.fifoRequest = new Int32Array(entries);
     this.fifoBytes = new Int32Array(entries);
+    this.fifoCopied = new Int32Array(entries);
   }
 
   /** Takes `length` bytes of the ring, contiguous, and returns where: they are sent in their turn. */
@@ -126,7 +159,9 @@ export class TcpSender {
   /** Sends all of a request's data in one PDU. `success`: no CapsuleResp follows. */
   private data(request: NvmfRequest, success: boolean): void {
     const pdo = this.c2hPdo;
-    const at = this.reserve(pdo);
+    const { length } = request;
+    const small = this.copies !== null && this.isSmall(request);
+    const at = this.reserve(small ? pdo + length : pdo);
     const flags = this.flags | pduFlag.last | (success ? pduFlag.success : 0);
     encodeC2hData(this.view, at, flags, pdo, request.cid, 0, request.length);
     let end = at + pduHeaderLength.c2hData;
@@ -135,12 +170,24 @@ export class TcpSender {
       end += PDU_DIGEST_LENGTH;
     }
     if (this.hpda !== 0) for (; end < at + pdo; end++) this.bytes[end] = 0;
-    this.push();
-    this.payload(request);
+    if (small) {
+      this.copied += length;
+      this.copiedUnaccounted += length;
+      this.copies!.copy(this.region, at + pdo, request.region, request.offset, length);
+    } else {
+      this.push();
+      this.payload(request);
+      this.lent = true;
+    }
     if ((flags & pduFlag.ddgst) !== 0) {
       const digest = dataDigest(this.regions, request, 0, request.length);
       this.view.setUint32(this.reserve(PDU_DIGEST_LENGTH), digest, true);
     }
+  }
+
+  /** True if a request's data are to be copied. */
+  private isSmall({ length, iovs }: NvmfRequest): boolean {
+    return length <= SMALL_BYTES && iovs === null && this.copied + length <= this.room;
   }
 
   private payload(request: NvmfRequest): void {
@@ -167,24 +214,40 @@ export class TcpSender {
     if (hdgst !== 0) this.digest(at);
   }
 
-  /** Everything of a request's answer has been laid out: it is in use until the socket has sent that far. */
-  answered(request: NvmfRequest): void {
+  /**
+   * Everything of a request's answer has been laid out. True: its memory is in use until the socket has sent that far; false:
+   * only until the copies are made.
+   */
+  answered(request: NvmfRequest): boolean {
+    const { lent } = this;
+    this.lent = false;
     const slot = this.fifoTail;
     this.fifoTail = (slot + 1) & this.fifoMask;
     if (this.fifoTail === this.fifoHead) throw new Error('list of answers overflows');
     this.fifoPosition[slot] = this.sock.txQueued + this.head - this.pieceStart;
-    this.fifoRequest[slot] = request.index;
+    this.fifoRequest[slot] = lent ? request.index : NO_REQUEST;
     this.fifoBytes[slot] = this.unaccounted;
     this.unaccounted = 0;
+    this.fifoCopied[slot] = this.copiedUnaccounted;
+    this.copiedUnaccounted = 0;
+    return lent;
   }
 
-  /** The index of the oldest request whose answer has been sent, which is then forgotten here; -1 if there is none. */
+  /** The oldest answer that has been sent, which is then forgotten here: the index of its request, NO_REQUEST, or NO_ANSWER. */
   reap(): number {
     const slot = this.fifoHead;
-    if (slot === this.fifoTail || this.fifoPosition[slot]! > this.sock.txDone) return -1;
+    if (slot === this.fifoTail || this.fifoPosition[slot]! > this.sock.txDone) return NO_ANSWER;
     this.fifoHead = (slot + 1) & this.fifoMask;
     this.live -= this.fifoBytes[slot]!;
+    this.copied -= this.fifoCopied[slot]!;
     return this.fifoRequest[slot]!;
+  }
+
+  /** The connection is gone. */
+  end(): void {
+    if (this.copies === null) return;
+    this.copies.run(); // some may be for this ring
+    this.regions.remove(this.region);
   }
 
   /** Answers the ICReq. */
