@@ -1,5 +1,5 @@
 import { native } from '@spdk-ts/native';
-import type { Poller, Reactor, Sleeper, Thread } from '@spdk-ts/reactor';
+import { type Poller, type Reactor, type Sleeper, type Thread, UringOp } from '@spdk-ts/reactor';
 
 /** Requests of one logical thread that are under way at once. */
 const SLOTS = 512;
@@ -10,11 +10,6 @@ export const AioOp = { PREAD: 0, PWRITE: 1, FDSYNC: 3, PREADV: 7, PWRITEV: 8 } a
 const IOCB_WORDS = 16;
 const RESFD_FLAGS = 14;
 const FLAG_RESFD = 1;
-/**
- * Requests under way beyond which one does not ask the kernel for a signal of the eventfd: that costs the kernel some
- * work at both ends, and only a sleep needs it. The reactor stays awake until those have ended.
- */
-const SIGNALLED_MAX = 16;
 const EAGAIN = -11;
 /** The kernel's ring: words of its head, then those of each event. */
 const RING_NR = 1;
@@ -49,8 +44,6 @@ export class AioGroup implements Sleeper {
   private readonly order = new Uint32Array(new ArrayBuffer(SLOTS * 4));
   private prepared = 0;
   private inflight = 0;
-  /** Of those prepared or under way: how many signal nothing when they end. */
-  private silent = 0;
   private readonly handlers: (AioHandler | null)[] = new Array(SLOTS).fill(null);
   private readonly free = new Int32Array(SLOTS);
   private freeTop = SLOTS;
@@ -58,6 +51,11 @@ export class AioGroup implements Sleeper {
   private readonly eventFd: number;
   private readonly watch: unknown;
   private watching = false;
+  /** The eventfd is being read through the reactor's ring, which ends with the next signal. */
+  private counting = false;
+  private handler: number | null = null;
+  private readonly count = new Uint8Array(new ArrayBuffer(8));
+  private readonly countAddress = native!.addressOf(this.count);
   private poller: Poller | null = null;
   private users = 0;
 
@@ -123,10 +121,8 @@ export class AioGroup implements Sleeper {
     words[at + 8] = length;
     words[at + 10] = offset;
     words[at + 11] = offset / 0x1_0000_0000;
-    const silent = this.inflight + this.prepared >= SIGNALLED_MAX;
-    words[at + RESFD_FLAGS] = silent ? 0 : FLAG_RESFD;
+    words[at + RESFD_FLAGS] = FLAG_RESFD;
     words[at + 15] = this.eventFd;
-    if (silent) this.silent++;
     this.order[this.prepared++] = slot;
   }
 
@@ -159,7 +155,6 @@ export class AioGroup implements Sleeper {
   }
 
   private ended(slot: number, result: number, submitted: boolean): void {
-    if (this.iocbs[slot * IOCB_WORDS + RESFD_FLAGS] === 0) this.silent--;
     this.handlers[slot]!.aioEnded(slot, result, submitted);
   }
 
@@ -187,7 +182,7 @@ export class AioGroup implements Sleeper {
   }
 
   armSleep(): boolean {
-    if (this.ready || this.silent > 0) return true;
+    if (this.ready) return true;
     if (this.inflight === 0) return false;
     // What was counted while awake says nothing; what is counted from here on wakes.
     native!.drainEventFd(this.eventFd);
@@ -195,6 +190,21 @@ export class AioGroup implements Sleeper {
     native!.ringWatchStart(this.watch);
     this.watching = true;
     return false;
+  }
+
+  private readonly counted = (): void => {
+    this.counting = false;
+  };
+
+  /** What is counted while awake ends the next nap at once, and is then forgotten. */
+  armNap(): number {
+    const { ring } = this.reactor;
+    if (this.ready || ring === null) return -1;
+    if (this.inflight === 0 || this.counting) return this.inflight;
+    this.counting = true;
+    this.handler ??= ring.addHandler({ uringComplete: this.counted });
+    ring.prepare(UringOp.READ, this.eventFd, this.countAddress, this.count.length, this.handler, 0);
+    return this.inflight;
   }
 
   disarmSleep(): void {

@@ -77,8 +77,10 @@ export class RingEngine implements FileEngine, UringHandler {
   }
 
   uringComplete(tag: number, result: number): void {
-    if (tag !== TAG_CANCEL) this.owner.answered(tag, result);
-    else if (--this.cancels === 0 && this.destroyed) this.other.ring.removeHandler(this.other.handler);
+    if (tag !== TAG_CANCEL) {
+      this.other.ring.awaited--;
+      this.owner.answered(tag, result);
+    } else if (--this.cancels === 0 && this.destroyed) this.other.ring.removeHandler(this.other.handler);
   }
 
   begin(): boolean {
@@ -94,6 +96,7 @@ export class RingEngine implements FileEngine, UringHandler {
     length: number,
   ): number {
     const { ring, target, flag, handler } = way;
+    this.other.ring.awaited++;
     const at = ring.prepare(opcode | flag, target, address, length, handler, operation.index);
     ring.setOffset(at, operation.at + operation.done);
     return at;
@@ -140,6 +143,7 @@ export class RingEngine implements FileEngine, UringHandler {
 
   sync(operation: FileOperation): void {
     const { ring, target, flag, handler } = this.other;
+    ring.awaited++;
     const at = ring.prepare(UringOp.FSYNC | flag, target, 0, 0, handler, operation.index);
     ring.words[at + FLAGS] = FSYNC_DATASYNC;
   }

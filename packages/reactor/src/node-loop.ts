@@ -1,4 +1,5 @@
 import { TICKS_PER_MS, TICKS_PER_US } from '@spdk-ts/env';
+import { NAP_TICKS, Naps } from './naps.ts';
 import type { Reactor } from './reactor.ts';
 import type { Uring } from './uring.ts';
 
@@ -18,6 +19,9 @@ const TURN_TICKS = 400 * TICKS_PER_US;
  * a round of the event loop costs a few µs, an answer that is due in between would be late by that.
  */
 const LINGER_TICKS = 20 * TICKS_PER_US;
+/** A nap that a timer would end sooner is not worth it. */
+const SHORTEST_NAP_TICKS = 20 * TICKS_PER_US;
+const NS_PER_TICK = 1000 / TICKS_PER_US;
 /** setTimeout's longest delay. */
 const LONGEST_SLEEP_MS = 0x7fff_ffff;
 
@@ -51,6 +55,7 @@ export class NodeLoop {
   private armed = false;
   /** The reactor's ring, where it has one: entered once in each iteration. */
   private readonly ring: Uring | null;
+  private readonly naps = new Naps();
 
   constructor(reactor: Reactor, mode: ReactorMode, state: Int32Array) {
     this.reactor = reactor;
@@ -103,18 +108,36 @@ export class NodeLoop {
     this.state[STATE_HEARTBEAT_MS] = (start / TICKS_PER_MS) & 0x7fff_ffff;
     let now = start;
     let busyAt = start;
-    let worked = work > 0;
+    if (work > 0) this.worked(now);
     while ((work > 0 || now - busyAt < linger) && now - start < TURN_TICKS) {
+      if (work === 0 && this.naps.due(now - this.idleSince)) this.nap(now);
       work = this.iterate();
       now = reactor.now;
       if (work === 0) continue;
       busyAt = now;
-      worked = true;
+      this.worked(now);
     }
-    if (worked) this.idleSince = busyAt;
     if (work === 0 && this.mayStaySleeping(now)) return;
     setImmediate(this.turn);
   };
+
+  private worked(now: number): void {
+    this.naps.worked(now - this.idleSince);
+    this.idleSince = now;
+  }
+
+  /**
+   * Waits in the ring instead of looking on, if an adaptive reactor waits for a device, and nothing else than the ring tells of
+   * work: what comes through the event loop or from other threads has to wait for the nap's end.
+   */
+  private nap(now: number): void {
+    const { reactor, ring } = this;
+    if (this.mode !== 'adaptive' || ring === null) return;
+    const ticks = Math.min(NAP_TICKS, reactor.nextDue - now);
+    if (ticks < SHORTEST_NAP_TICKS || reactor.hasPending || !reactor.armNap()) return;
+    this.naps.slept();
+    ring.wait(ticks * NS_PER_TICK);
+  }
 
   /** One iteration: what the ring has completed first, so that the pollers see it. */
   private iterate(): number {
@@ -138,6 +161,7 @@ export class NodeLoop {
       return false;
     }
     this.scheduled = false;
+    this.naps.slept();
     if (due_ms !== Number.POSITIVE_INFINITY)
       this.timer = setTimeout(() => this.schedule(), Math.min(Math.ceil(due_ms), LONGEST_SLEEP_MS));
     if (!this.armed) this.armWake();

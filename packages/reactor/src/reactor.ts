@@ -6,6 +6,8 @@ import type { Uring } from './uring.ts';
 
 /** Kinds of ring messages: each package takes numbers from a range of its own (see HACKING.md). */
 export const MESSAGE_KINDS = 256;
+/** I/Os that devices have before them: with fewer, what a nap adds to the time until the next ones reach them leaves them idle. */
+const NAP_AWAITED_MIN = 64;
 /** Ring messages handled in one iteration. */
 const RING_BATCH = 64;
 
@@ -18,6 +20,11 @@ export interface Sleeper {
   armSleep(): boolean;
   /** After a sleep, or after one that did not come about: also if it was not armed. */
   disarmSleep(): void;
+  /**
+   * Before a nap: how many I/Os of devices it waits for, whose ends will complete something in the reactor's ring; below 0 if the
+   * reactor has to stay awake for it. Without this it does.
+   */
+  armNap?(): number;
 }
 
 /** What a reactor is made of: handed in, so that a simulator can hand in its own. */
@@ -130,6 +137,17 @@ export class Reactor {
   }
   disarmSleepers(): void {
     for (const sleeper of this.sleepers) sleeper.disarmSleep();
+  }
+
+  /** Before a nap in the ring: true if the reactor waits for devices that have enough to do, and only the ring will tell of work. */
+  armNap(): boolean {
+    let awaited = this.ring!.awaited;
+    for (const sleeper of this.sleepers) {
+      const more = sleeper.armNap === undefined ? -1 : sleeper.armNap();
+      if (more < 0) return false;
+      awaited += more;
+    }
+    return awaited >= NAP_AWAITED_MIN;
   }
 
   /** For Thread only: its exit is complete. */

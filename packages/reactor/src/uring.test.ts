@@ -95,6 +95,18 @@ describe.skipIf(native === null)('a ring', () => {
     expect(uring.enters).toBeGreaterThan(0);
   });
 
+  it('waits for a completion, or for as long as it is told', () => {
+    const uring = ring(8, 16);
+    const told: number[] = [];
+    const handler = uring.addHandler({ uringComplete: (tag) => void told.push(tag) });
+    uring.wait(1_000_000);
+    expect([uring.enter(), told]).toEqual([0, []]);
+    uring.prepare(UringOp.NOP, -1, 0, 0, handler, 7);
+    uring.wait(60_000_000_000);
+    expect(uring.pending).toBe(0);
+    expect([uring.enter(), told]).toEqual([1, [7]]);
+  });
+
   it('is refused where the completion queue would be the smaller one', () => {
     expect(() => ring(64, 8)).toThrow(/io_uring_setup/);
   });

@@ -105,6 +105,8 @@ export class Uring {
   readonly cqEntries: number;
   /** Calls of io_uring_enter, for statistics. */
   enters = 0;
+  /** For who uses it: I/Os of devices under way, which it may take long to complete. */
+  awaited = 0;
   /** Of a completion of a wide ring: its second result, while its handler is called. */
   extraLow = 0;
   extraHigh = 0;
@@ -320,13 +322,21 @@ export class Uring {
    */
   enter(): number {
     if (this.tail !== this.submitted) this.submit();
-    else if (this.wantsEnter) {
-      this.enters++;
-      const status = this.native.ringEnter(this.fd, 0, 0, ENTER_GETEVENTS, -1);
-      if (status < 0 && status !== EBUSY && status !== EAGAIN && status !== EINTR && status !== ETIME)
-        throw new Error(`io_uring_enter failed with errno ${-status}`);
-    }
+    else if (this.wantsEnter) this.getEvents(0, -1);
     return this.reap();
+  }
+
+  /** Hands over what was prepared, and waits until something has completed, which {@link enter} tells: `ns` at most. */
+  wait(ns: number): void {
+    if (this.tail !== this.submitted) this.submit();
+    this.getEvents(1, ns);
+  }
+
+  private getEvents(least: number, ns: number): void {
+    this.enters++;
+    const status = this.native.ringEnter(this.fd, 0, least, ENTER_GETEVENTS, ns);
+    if (status < 0 && status !== EBUSY && status !== EAGAIN && status !== EINTR && status !== ETIME)
+      throw new Error(`io_uring_enter failed with errno ${-status}`);
   }
 
   /** Tells of everything that has completed, in order: what was stashed meanwhile is older than what the ring holds. */
