@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { expect, it } from 'vitest';
 import { addPerfOptions, type PerfOptions, readPerfOptions } from './options.ts';
@@ -15,7 +16,13 @@ function parse(...args: string[]): PerfOptions {
 it('takes spdk_nvme_perf’s options', () => {
   expect(parse(...least)).toMatchObject({
     ...{ queue_depth: 32, io_size: 4096, io_unit_size: 4096, workload: 'randread', time_s: 5, warmup_s: 0 },
-    ...{ cores: [0], num_qpairs: 1, latency_level: 0, explained: [], keep_alive_timeout_ms: null },
+    ...{
+      cores: [availableParallelism() - 1],
+      num_qpairs: 1,
+      latency_level: 0,
+      explained: [],
+      keep_alive_timeout_ms: null,
+    },
     targets: [{ traddr: '127.0.0.1', trsvcid: '4420', subnqn: 'nqn.2016-06.io.spdk:cnode1' }],
   });
   const more = [
