@@ -17,6 +17,13 @@ describe('sides of the command line', () => {
     expect(parseSideArgument('portable=ours,env=SPDK_TS_NATIVE:0').env).toEqual({ SPDK_TS_NATIVE: '0' });
   });
 
+  it('may have more than one of what there can be more of', () => {
+    expect(
+      parseSideArgument('ours,env=A:1,args=-a,fio=x:1,env=B:2:3,args=-b c,fio=y:2,env=A:0'),
+    ).toMatchObject({ env: { A: '0', B: '2:3' }, args: ['-a', '-b', 'c'], fio: { x: '1', y: '2' } });
+    expect(() => parseSideArgument('ours,bdev=null:1G,bdev=null:2G')).toThrow('bdev is given twice');
+  });
+
   it('may be command lines', () => {
     expect(parseSideArgument('cmd:/opt/x/perf -q {depth} -w a=b,c')).toMatchObject({
       ...{ name: 'perf', program: 'command', command: '/opt/x/perf -q {depth} -w a=b,c' },

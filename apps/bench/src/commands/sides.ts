@@ -9,7 +9,8 @@ A side is [NAME=]WHAT[,KEY=VALUE…]:
   fio                    fio on the same file (for --bdev file, aio, uring)
   cmd:COMMAND LINE       anything that prints as bdevperf, spdk_nvme_perf or fio --output-format=json does;
                          {workload} {size} {depth} {time} {warmup} stand for the options
-Keys, for all but cmd: args (arguments of the program), bdev, env (VAR:VALUE), transport (JSON), fio (OPTION:VALUE):
+Keys, for all but cmd: args (arguments of the program), bdev, env (VAR:VALUE), transport (JSON), fio (OPTION:VALUE);
+args, env and fio may be given more than once:
   'poll=ours,args=--reactor-mode poll'   'portable=ours,env=SPDK_TS_NATIVE:0'   'spdk,transport={"zcopy":true}'`;
 
 const KEYS = ['args', 'bdev', 'env', 'transport', 'fio'];
@@ -31,13 +32,24 @@ export function parseSideArgument(text: string): Side {
   const [program, ...settings] = splitSettings(what);
   if (!/^(ours|spdk|fio|commit:.+)$/.test(program!))
     throw new Error(`side '${text}': '${program}' is none of ours, spdk, fio, commit:REF, cmd:COMMAND LINE`);
-  const fields = Object.fromEntries(settings.map((setting) => readSetting(text, setting)));
+  const fields: Record<string, unknown> = {};
+  for (const setting of settings) {
+    const [key, value] = readSetting(text, setting);
+    fields[key] = key in fields ? together(text, key, fields[key], value) : value;
+  }
   return parseSide(name ?? what.replace(/^commit:/, ''), { program, ...fields }, `side '${text}'`);
 }
 
 /** Splits before `,KEY=`: other commas belong to values. */
 function splitSettings(text: string): string[] {
   return text.split(new RegExp(`,(?=(?:${KEYS.join('|')})=)`));
+}
+
+/** The value of a key that is given again. */
+function together(side: string, key: string, before: unknown, value: unknown): unknown {
+  if (key === 'args') return [...(before as string[]), ...(value as string[])];
+  if (key === 'env' || key === 'fio') return { ...(before as object), ...(value as object) };
+  throw new Error(`side '${side}': ${key} is given twice`);
 }
 
 function readSetting(side: string, setting: string): [string, unknown] {
