@@ -36,9 +36,12 @@ it.skipIf(!possible)('the end of a request ends a nap in the ring, each time', a
     expect(ring.enter()).toBe(0);
     expect(ended.length).toBe(round - 1);
     writeSync(fd, new BigUint64Array([1n]));
-    expect(group.armNap()).toBe(-1);
-    ring.wait(60_000_000_000);
-    expect(ring.enter()).toBe(1);
+    let told = 0;
+    for (let waits = 0; told === 0 && waits < 10; waits++) {
+      ring.wait(60_000_000_000); // a signal to the process ends it, too
+      told = ring.enter();
+    }
+    expect(told).toBe(1);
     host.poll();
     expect(ended[round - 1]).toEqual([slot, POLLIN, 1]);
     native!.drainEventFd(fd);
