@@ -44,6 +44,9 @@ const State = { HEADER: 0, SKIP: 1, DATA: 2, DIGEST: 3, STOPPED: 4 } as const;
 
 /** A command capsule up to this part of the receive area is waited for until all of it is there. */
 const WHOLE_SHARE = 4;
+/** The first two dwords of a command capsule without data or digests: type, no flags, HLEN; PLEN. */
+const PLAIN_CAPSULE = pduType.capsuleCmd | (pduHeaderLength.capsuleCmd << 16);
+const PLAIN_PLEN = pduHeaderLength.capsuleCmd;
 /** What is received at once while data whose place is known will follow some header, bytes. */
 const SPARING_BYTES = 1024;
 
@@ -68,6 +71,8 @@ export class PduReceiver {
   private readonly handler: PduHandler;
   private readonly regions: RegionTable;
   private readonly view: DataView;
+  /** The receive area as dwords. */
+  readonly words: Uint32Array;
   private state: number = State.HEADER;
   private running = false;
   /** Bytes of the area that are read and not yet given back. */
@@ -90,6 +95,7 @@ export class PduReceiver {
     this.rules = rules;
     this.handler = handler;
     this.view = viewOf(sock.rx);
+    this.words = new Uint32Array(sock.rx.buffer, sock.rx.byteOffset, sock.rx.length >>> 2);
     this.wholeMax = sock.rxRegion < 0 ? 0 : sock.rx.length / WHOLE_SHARE;
   }
 
@@ -164,6 +170,11 @@ export class PduReceiver {
     const at = this.sock.rxStart + this.at;
     const view = this.view;
     const rules = this.rules;
+    if (this.isPlain(at, have)) {
+      this.needed = 0;
+      this.whole = false;
+      return this.hand(pduType.capsuleCmd, at, PLAIN_PLEN, 0);
+    }
     const wrong = checkPduHeader(view, at, rules);
     if (wrong !== PDU_OK) return this.broken(wrong, at, have);
     const hlen = pduHlen(view, at);
@@ -192,13 +203,32 @@ export class PduReceiver {
         this.whole = true;
       }
     }
+    return this.hand(type, at, header, dataLength);
+  }
+
+  /** True if there is a command capsule whole, without data or digests: most are, and need no other check. */
+  private isPlain(at: number, have: number): boolean {
+    const { words } = this;
+    const word = at >>> 2;
+    return (
+      (at & 3) === 0 &&
+      have >= PLAIN_PLEN &&
+      words[word] === PLAIN_CAPSULE &&
+      words[word + 1] === PLAIN_PLEN &&
+      this.rules.digests === 0
+    );
+  }
+
+  /** Gives a PDU's header to the handler, and begins with what follows it. */
+  private hand(type: number, at: number, header: number, dataLength: number): boolean {
+    const { view } = this;
     this.target = null;
     const answer = this.handler.pduHeader(type, view, at, dataLength);
     if (answer === PDU_WAIT) {
       this.blocked = true;
       return false;
     }
-    if (answer !== PDU_OK) return this.broken(answer, at, hlen);
+    if (answer !== PDU_OK) return this.broken(answer, at, pduHlen(view, at));
     if (this.state === State.STOPPED) return true;
     this.pdus++;
     this.at += header;

@@ -226,9 +226,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
       this.disconnect('the host sends more commands than the queue holds');
       return PDU_OK;
     }
-    const sqe32 = request.sqe32;
-    const entry = at + SQE_AT;
-    for (let i = 0; i < SQE_WORDS; i++) sqe32[i] = view.getUint32(entry + 4 * i, true);
+    this.copyEntry(request.sqe32, view, at + SQE_AT);
     request.load();
     this.group.classify(request);
     const capsuleMax = this.qid > 0 ? this.capsuleMax : ADMIN_CAPSULE_DATA_MAX;
@@ -239,6 +237,12 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     else if (isInCapsule(request)) this.beginCapsuleData(request);
     else this.beginR2t(request);
     return PDU_OK;
+  }
+
+  private copyEntry(sqe32: Uint32Array, view: DataView, from: number): void {
+    const { words } = this.receiver;
+    if ((from & 3) === 0) for (let i = 0; i < SQE_WORDS; i++) sqe32[i] = words[(from >>> 2) + i]!;
+    else for (let i = 0; i < SQE_WORDS; i++) sqe32[i] = view.getUint32(from + 4 * i, true);
   }
 
   private execute(request: NvmfRequest): void {
