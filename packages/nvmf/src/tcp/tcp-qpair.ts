@@ -44,7 +44,7 @@ export const TcpState = {
 } as const;
 
 /** Data of this many bytes and more go straight from the socket to their place. */
-const LARGE_BYTES = 32 * 1024;
+const LARGE_BYTES = 64 * 1024;
 
 /** Words of a submission queue entry, and where it begins in its capsule. */
 const SQE_WORDS = 16;
