@@ -52,6 +52,11 @@ export class RegionTable {
     return region;
   }
 
+  /** How many more {@link addLocal} can take. */
+  get localLeft(): number {
+    return this.localIds - FIRST_LOCAL_REGION + this.returnedIds.length;
+  }
+
   /** Registers memory that only this thread knows: ids from the upper half, used again as late as possible. */
   addLocal(bytes: Uint8Array): Region {
     if (this.localIds > FIRST_LOCAL_REGION) return this.add(--this.localIds, bytes);

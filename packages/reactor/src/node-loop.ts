@@ -136,7 +136,7 @@ export class NodeLoop {
     const ticks = Math.min(NAP_TICKS, reactor.nextDue - now);
     if (ticks < SHORTEST_NAP_TICKS || reactor.hasPending || !reactor.armNap()) return;
     this.naps.slept();
-    ring.wait(ticks * NS_PER_TICK);
+    ring.wait(Math.floor(ticks * NS_PER_TICK));
   }
 
   /** One iteration: what the ring has completed first, so that the pollers see it. */

@@ -329,7 +329,7 @@ export class Uring {
   /** Hands over what was prepared, and waits until something has completed, which {@link enter} tells: `ns` at most. */
   wait(ns: number): void {
     if (this.tail !== this.submitted) this.submit();
-    this.getEvents(1, ns);
+    if (this.stashed.length === 0) this.getEvents(1, ns);
   }
 
   private getEvents(least: number, ns: number): void {

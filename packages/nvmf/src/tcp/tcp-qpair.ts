@@ -83,8 +83,9 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
   private depth = 0;
   private readonly timeouts: TcpTimeouts;
   private readonly dataDeadlines: DataDeadlines;
-  /** Requests whose answers lie in the sender's memory, or will when copies have been made. */
+  /** Requests whose answers lie in the sender's memory, or will when copies have been made: the first {@link laidOutCount}. */
   private readonly laidOut: NvmfRequest[] = [];
+  private laidOutCount = 0;
   /** Commands with much data that the host was asked for. */
   private largeExpected = 0;
 
@@ -165,7 +166,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     }
     this.requests.sending = 0;
     this.requests.leaving = 0;
-    this.laidOut.length = 0;
+    this.laidOutCount = 0;
     this.finish();
   }
 
@@ -380,7 +381,7 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
     const sender = this.sender!;
     if (!sender.dataOf(request, this.c2hSuccess && this.sqFlowControlDisabled))
       sender.response(request, this.sqhd);
-    if (!sender.answered(request)) this.laidOut.push(request);
+    if (!sender.answered(request)) this.laidOut[this.laidOutCount++] = request;
     this.wantSend();
   }
 
@@ -460,14 +461,13 @@ export class TcpQpair extends NvmfQpair implements PduHandler {
    * be laid out in its turn.
    */
   releaseLaidOut(): void {
-    const { laidOut, requests } = this;
-    const count = laidOut.length;
+    const { laidOut, requests, laidOutCount: count } = this;
     for (let i = 0; i < count; i++) {
       requests.leaving++;
       this.release(laidOut[i]!);
     }
-    if (laidOut.length === count) laidOut.length = 0;
-    else laidOut.splice(0, count);
+    laidOut.copyWithin(0, count, this.laidOutCount);
+    this.laidOutCount -= count;
   }
 
   get name(): string {

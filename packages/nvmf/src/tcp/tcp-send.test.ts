@@ -70,8 +70,10 @@ class Run {
   /** Requests that were free before their answer had left. */
   early = 0;
 
-  constructor(at: number, copying: boolean) {
+  /** `ids`: region ids that are left to it. */
+  constructor(at: number, copying: boolean, ids = 1e6) {
     this.random = new Random(at);
+    while (this.regions.localLeft > ids) this.regions.addLocal(new Uint8Array(0));
     this.regions.add(DATA, this.data);
     this.copies = copying ? new Batch(this.regions) : null;
     this.sock = new SlowSock(this.regions, owner);
@@ -176,4 +178,18 @@ it.skipIf(native === null)('makes the copies that are due before their memory is
   expect(run.copies!.pending).toBeGreaterThan(0);
   run.sender.end();
   expect(run.copies!.pending).toBe(0);
+});
+
+it.skipIf(native === null)('copies nothing where too few ids of regions are left', () => {
+  const run = new Run(seed, true, 8192);
+  const { localLeft } = run.regions;
+  run.run(100);
+  run.check();
+  expect(run.copies!.pending).toBe(0);
+  run.sender.end();
+  expect(run.regions.localLeft).toBe(localLeft);
+  const other = new Run(seed, true);
+  const left = other.regions.localLeft;
+  other.sender.end();
+  expect(other.regions.localLeft).toBe(left + 1);
 });

@@ -24,6 +24,8 @@ import { type NvmfRequest, Transfer } from '../request.ts';
 const EXTRA_BYTES = 512;
 /** Data up to here leave as a copy behind their header, bytes: the kernel takes one long piece sooner than many short ones. */
 const SMALL_BYTES = 1024;
+/** Ids of regions that are left to others: with so many connections, further ones copy nothing. */
+const REGIONS_LEFT_MIN = 8192;
 /** Room for such copies, bytes: data beyond it leave from where they lie. */
 const SMALL_ROOM = 64 * 1024;
 
@@ -91,12 +93,12 @@ export class TcpSender {
     this.c2hPdo = pduDataOffset(pduHeaderLength.c2hData, hdgst, hpda);
     const header = pduHeaderLength.r2t + (hdgst === 0 ? 0 : PDU_DIGEST_LENGTH);
     const perRequest = 2 * header + this.c2hPdo + PDU_DIGEST_LENGTH;
-    this.copies = copies;
-    this.room = copies === null ? 0 : Math.min(SMALL_ROOM, depth * SMALL_BYTES);
+    this.copies = regions.localLeft > REGIONS_LEFT_MIN ? copies : null;
+    this.room = this.copies === null ? 0 : Math.min(SMALL_ROOM, depth * SMALL_BYTES);
     // What is left at the ring's end, where the next answer does not fit, is less than the largest.
-    const largest = perRequest + (copies === null ? 0 : SMALL_BYTES);
+    const largest = perRequest + (this.copies === null ? 0 : SMALL_BYTES);
     this.bytes = new Uint8Array(depth * perRequest + EXTRA_BYTES + this.room + largest);
-    this.region = copies === null ? -1 : regions.addLocal(this.bytes).id;
+    this.region = this.copies === null ? -1 : regions.addLocal(this.bytes).id;
     this.view = viewOf(this.bytes);
     let entries = 4;
     while (entries < depth + 1) entries *= 2;
@@ -109,6 +111,11 @@ export class TcpSender {
 
   /** Takes `length` bytes of the ring, contiguous, and returns where: they are sent in their turn. */
   reserve(length: number): number {
+    if (this.live === 0) {
+      // From the start again: what is short of its depth uses the same few lines of the caches.
+      this.head = 0;
+      this.pieceStart = 0;
+    }
     if (this.head + length > this.bytes.length) {
       this.push();
       const waste = this.bytes.length - this.head;
