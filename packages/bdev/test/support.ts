@@ -254,3 +254,24 @@ export class TestBed {
     }
   }
 }
+
+/** An I/O of a bed's channel, set up and not submitted, for `blocks` blocks of the bed's region from its beginning. */
+export function prepare(
+  bed: TestBed,
+  owner: Owner,
+  index: number,
+  type: number,
+  at: number,
+  blocks: number,
+): BdevIo {
+  const io = bed.channel.getIo()!;
+  io.type = type;
+  io.offset_blocks = at;
+  io.num_blocks = blocks;
+  io.region = bed.region;
+  io.offset = 0;
+  io.length = blocks * BLOCK;
+  io.owner = owner;
+  io.ownerIndex = index;
+  return io;
+}

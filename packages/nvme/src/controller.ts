@@ -18,7 +18,6 @@ import {
   shn,
   shst,
 } from '@spdk-ts/nvme-spec';
-import type { Poller } from '@spdk-ts/reactor';
 import { readAnaStates, reportsAna } from './ana.ts';
 import { AsyncEvents, type EventTaker } from './async-events.ts';
 import { Commands } from './commands.ts';
@@ -39,6 +38,7 @@ import {
   openIoQueue,
   reopenIoQueue,
 } from './io-queue.ts';
+import { KeepAlive } from './keep-alive.ts';
 import { activeNamespaces, describeNamespace, identify, type NamespaceInfo } from './namespaces.ts';
 import type { NvmeTarget } from './node-identity.ts';
 import { type NvmeOptions, nvmeOptions } from './options.ts';
@@ -100,8 +100,7 @@ export class NvmeController implements EventTaker {
   private readonly pci: PciLink | null;
   private address: TcpAddress;
   private readonly aers: AsyncEvents;
-  private keepAlive: Poller | null = null;
-  private keepAliveSince = -1;
+  private readonly keepAlive: KeepAlive;
   private readonly qids = new Set<number>();
   /** Queues of this controller that were opened here. */
   private readonly queues = new Map<NvmeQpair, IoQueueParams>();
@@ -135,6 +134,7 @@ export class NvmeController implements EventTaker {
     this.qpair = this.pci?.admin ?? new TcpQpair(group, options.admin_queue_size);
     this.admin = new Commands(this.qpair);
     this.aers = new AsyncEvents(this.admin, this);
+    this.keepAlive = new KeepAlive(group, this.qpair, this.admin);
     this.address = addressOf(target);
   }
 
@@ -411,29 +411,7 @@ export class NvmeController implements EventTaker {
 
   private startKeepAlive(): void {
     const { keep_alive_timeout_ms } = this.target.options;
-    if (keep_alive_timeout_ms === 0 || this.identify.kas === 0) return;
-    this.keepAliveSince = -1;
-    this.keepAlive?.unregister();
-    this.keepAlive = this.group.thread.registerPoller(
-      'nvme_keep_alive',
-      () => this.sendKeepAlive(keep_alive_timeout_ms),
-      Math.max(1, Math.floor(keep_alive_timeout_ms / 2)) * 1000,
-    );
-  }
-
-  private sendKeepAlive(timeout_ms: number): number {
-    const { now } = this.group.reactor;
-    if (this.keepAliveSince >= 0) {
-      if (now - this.keepAliveSince > timeout_ms * TICKS_PER_MS)
-        this.qpair.fail(new NvmeError('ETIMEOUT', `${this.qpair.name}: Keep Alive is not answered`));
-      return 0;
-    }
-    this.keepAliveSince = now;
-    const answered = (): void => {
-      this.keepAliveSince = -1;
-    };
-    this.admin.run({ opcode: adminOpcode.keepAlive }, { what: 'Keep Alive' }).then(answered, answered);
-    return 1;
+    if (keep_alive_timeout_ms !== 0 && this.identify.kas !== 0) this.keepAlive.start(keep_alive_timeout_ms);
   }
 
   // --- losing and finding the controller ---
@@ -447,8 +425,7 @@ export class NvmeController implements EventTaker {
 
   /** The admin queue's connection is gone. */
   private lost(error: NvmeError): void {
-    this.keepAlive?.unregister();
-    this.keepAlive = null;
+    this.keepAlive.stop();
     this.aers.stop();
     if (this.state !== 'ready') return;
     for (const queue of this.queues.keys()) queue.fail(error);
@@ -559,8 +536,7 @@ export class NvmeController implements EventTaker {
     const { state } = this;
     this.state = 'closed';
     this.aers.stop();
-    this.keepAlive?.unregister();
-    this.keepAlive = null;
+    this.keepAlive.stop();
     for (const queue of this.queues.keys()) queue.close();
     // A controller that does not answer, or not in time, is left as it is.
     if (state === 'ready') await this.group.within(this.shutDown(), SHUTDOWN_MS_MAX);

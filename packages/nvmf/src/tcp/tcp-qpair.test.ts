@@ -1,187 +1,44 @@
-import { setLogWriter } from '@spdk-ts/log';
 import {
-  cqeCid,
-  cqeSqhd,
-  cqeStatus,
-  crc32c,
-  encodeCapsuleCmdHeader,
-  encodeH2cData,
-  encodeIcReq,
-  encodeSqe,
   fes,
   genericStatus,
   pduCccid,
-  pduDataLength,
   pduDatal,
   pduFlag,
-  pduFlags,
-  pduHlen,
   pduPdo,
-  pduPlen,
   pduTtag,
   pduType,
   type SqeFields,
-  sglId,
   statusCode,
   statusSc,
-  termReqFei,
-  termReqFes,
   viewOf,
 } from '@spdk-ts/nvme-spec';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { FakeGroup, type FakeSock, FakeSocks, fakeOptions } from '../../test-support/tcp-fakes.ts';
-import { defaultTcpTimeouts } from './limits.ts';
-import { type TcpQpair, TcpState } from './tcp-qpair.ts';
-import { TcpTransport } from './tcp-transport.ts';
+import { describe, expect, it } from 'vitest';
+import { fakeOptions } from '../../test-support/tcp-fakes.ts';
+import {
+  capsule,
+  capsuleSgl,
+  executing,
+  expectTermReq,
+  FLUSH,
+  group,
+  h2cData,
+  icReq,
+  initialize,
+  pattern,
+  qpair,
+  READ,
+  responseOf,
+  sent,
+  setUp,
+  sock,
+  transport,
+  transportSgl,
+  useQpair,
+  WRITE,
+} from '../../test-support/tcp-qpair-bed.ts';
+import { TcpState } from './tcp-qpair.ts';
 
-const READ = 0x02;
-const WRITE = 0x01;
-const FLUSH = 0x00;
-
-let group: FakeGroup;
-let socks: FakeSocks;
-let transport: TcpTransport;
-let qpair: TcpQpair;
-let sock: FakeSock;
-
-async function setUp(options = fakeOptions): Promise<void> {
-  group = new FakeGroup();
-  socks = new FakeSocks(group.regions);
-  transport = new TcpTransport(group.asGroup, options, () => socks);
-  await transport.listen({ trtype: 'TCP', adrfam: 'IPv4', traddr: '127.0.0.1', trsvcid: '4420' });
-  socks.connectFrom(100);
-  sock = socks.socks[0]!;
-  qpair = [...transport.qpairs][0]!;
-}
-
-interface Pdu {
-  type: number;
-  flags: number;
-  bytes: Uint8Array;
-  view: DataView;
-  data: Uint8Array;
-}
-
-/** What the qpair has sent, as PDUs, digests verified. */
-function sent(done = true): Pdu[] {
-  transport.poll();
-  transport.flush();
-  const bytes = sock.take(done);
-  const pdus: Pdu[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const all = viewOf(bytes);
-    const plen = pduPlen(all, at);
-    const pdu = bytes.slice(at, at + plen);
-    const view = viewOf(pdu);
-    const flags = pduFlags(view, 0);
-    const hlen = pduHlen(view, 0);
-    if (flags & pduFlag.hdgst) expect(view.getUint32(hlen, true)).toBe(crc32c(pdu, 0, hlen));
-    const length = pduDataLength(view, 0);
-    const data = length > 0 ? pdu.slice(pduPdo(view, 0), pduPdo(view, 0) + length) : new Uint8Array(0);
-    if (flags & pduFlag.ddgst) expect(view.getUint32(plen - 4, true)).toBe(crc32c(data));
-    pdus.push({ type: pdu[0]!, flags, bytes: pdu, view, data });
-    at += plen;
-  }
-  return pdus;
-}
-
-function icReq(digests = 0, hpda = 0, pfv = 0): Uint8Array {
-  const bytes = new Uint8Array(128);
-  encodeIcReq(viewOf(bytes), 0, { pfv, hpda, dgst: digests, maxr2t: 1 });
-  return bytes;
-}
-
-function initialize(digests = 0, hpda = 0): void {
-  sock.feed(icReq(digests, hpda));
-  expect(sent().map((pdu) => pdu.type)).toEqual([pduType.icResp]);
-}
-
-const align = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
-
-function withData(
-  header: Uint8Array,
-  hlen: number,
-  pdo: number,
-  data: Uint8Array,
-  digests: number,
-): Uint8Array {
-  const out = new Uint8Array(pdo + data.length + (digests & pduFlag.ddgst ? 4 : 0));
-  out.set(header.subarray(0, hlen));
-  if (digests & pduFlag.hdgst) viewOf(out).setUint32(hlen, crc32c(out, 0, hlen), true);
-  out.set(data, pdo);
-  if (digests & pduFlag.ddgst) viewOf(out).setUint32(pdo + data.length, crc32c(data), true);
-  return out;
-}
-
-function capsule(
-  fields: SqeFields,
-  data: Uint8Array = new Uint8Array(0),
-  digests = 0,
-  alignment = 0,
-): Uint8Array {
-  const header = new Uint8Array(72);
-  const end = 72 + (digests & pduFlag.hdgst ? 4 : 0);
-  const pdo = data.length > 0 ? align(end, (alignment + 1) * 4) : 0;
-  const flags = data.length > 0 ? digests : digests & pduFlag.hdgst;
-  encodeCapsuleCmdHeader(viewOf(header), 0, flags, pdo, data.length);
-  encodeSqe(viewOf(header), 8, fields);
-  if (data.length > 0) return withData(header, 72, pdo, data, flags);
-  return withData(header, 72, end, data, flags);
-}
-
-function h2cData(
-  cid: number,
-  ttag: number,
-  from: number,
-  data: Uint8Array,
-  last: boolean,
-  digests = 0,
-): Uint8Array {
-  const header = new Uint8Array(24);
-  const pdo = 24 + (digests & pduFlag.hdgst ? 4 : 0);
-  const flags = digests | (last ? pduFlag.last : 0);
-  encodeH2cData(viewOf(header), 0, flags, pdo, cid, ttag, from, data.length);
-  return withData(header, 24, pdo, data, digests);
-}
-
-const transportSgl = (length: number) => ({ identifier: sglId.transportDataBlock, address: 0, length });
-const capsuleSgl = (length: number, address = 0) => ({ identifier: sglId.inCapsule, address, length });
-const pattern = (length: number, seed = 1): Uint8Array =>
-  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 17 + (i >> 8)) & 0xff);
-
-function responseOf(pdus: Pdu[]): { cid: number; status: number; sqhd: number } {
-  const response = pdus.find((pdu) => pdu.type === pduType.capsuleResp)!;
-  expect(response).toBeDefined();
-  const { view } = response;
-  return { cid: cqeCid(view, 8), status: cqeStatus(view, 8), sqhd: cqeSqhd(view, 8) };
-}
-
-function expectTermReq(status: number, information?: number): void {
-  const pdus = sent();
-  const last = pdus.at(-1)!;
-  expect(last.type).toBe(pduType.c2hTermReq);
-  expect(termReqFes(last.view, 0)).toBe(status);
-  if (information !== undefined) expect(termReqFei(last.view, 0)).toBe(information);
-  expect(qpair.state).toBe(TcpState.TERMINATING);
-  expect(group.closing).toEqual([qpair]);
-  // Whatever follows is ignored.
-  sock.feed(capsule({ opcode: FLUSH, cid: 99 }));
-  expect(sent()).toEqual([]);
-  expect(sock.rxEnd - sock.rxStart).toBe(0);
-}
-
-/** The request that executes now, alone. */
-function executing() {
-  expect(group.executed.length).toBe(1);
-  return group.executed[0]!;
-}
-
-let logWriter: (line: string) => void;
-beforeAll(() => {
-  logWriter = setLogWriter(() => {});
-});
-afterAll(() => void setLogWriter(logWriter));
-beforeEach(() => setUp());
+useQpair();
 
 describe('initialization', () => {
   it('answers with the digests asked for, its alignment and MAXH2CDATA', () => {
@@ -482,53 +339,6 @@ describe('data from the host by R2T', () => {
   });
 });
 
-describe('memory that is short', () => {
-  it('asks for data when a buffer comes free', () => {
-    initialize();
-    for (let cid = 0; cid < 5; cid++) sock.feed(capsule({ opcode: WRITE, cid, sgl1: transportSgl(16384) }));
-    const r2ts = sent();
-    expect(r2ts.length).toBe(4);
-    sock.feed(h2cData(0, pduTtag(r2ts[0]!.view, 0), 0, pattern(16384), true));
-    group.complete(executing());
-    sent();
-    group.memory.poll();
-    expect(sent().map((pdu) => pduCccid(pdu.view, 0))).toEqual([4]);
-  });
-
-  it('leaves small buffers to those whose data is already in the stream', () => {
-    initialize();
-    for (let cid = 0; cid < 8; cid++) sock.feed(capsule({ opcode: WRITE, cid, sgl1: transportSgl(8192) }));
-    expect(sent().length).toBe(7);
-    expect([group.buffers.smallFree, group.buffers.largeFree]).toEqual([1, 0]);
-  });
-
-  it('keeps in-capsule data in the socket until there is a buffer', () => {
-    initialize();
-    const taken = [0, 1, 2, 3].map(() => group.buffers.get(512));
-    sock.feed(capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512)));
-    sock.feed(capsule({ opcode: FLUSH, cid: 2 }));
-    expect(group.executed).toEqual([]);
-    group.buffers.put(taken[0]!);
-    group.memory.poll();
-    expect(group.executed.map((request) => request.cid)).toEqual([1, 2]);
-  });
-
-  it('does not wait for it for ever: the data is dropped, and its command is to be retried', () => {
-    initialize();
-    qpair.qid = 1;
-    const taken = [0, 1, 2, 3].map(() => group.buffers.get(512));
-    sock.feed(capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512)));
-    sock.feed(capsule({ opcode: FLUSH, cid: 2 }));
-    (group.reactor as { now: number }).now = defaultTcpTimeouts.memory + 1;
-    group.pollers.get('nvmf_tcp_deadlines')!();
-    expect(group.executed.map((request) => request.cid)).toEqual([2]);
-    group.buffers.put(taken[0]!);
-    group.memory.poll();
-    expect(responseOf(sent())).toMatchObject({ cid: 1, status: genericStatus.commandInterrupted });
-    expect(group.buffers.smallFree).toBe(1);
-  });
-});
-
 describe('data to the host', () => {
   function read(length: number, digests = 0): void {
     sock.feed(capsule({ opcode: READ, cid: 3, nsid: 1, sgl1: transportSgl(length) }, undefined, digests));
@@ -621,142 +431,5 @@ describe('data to the host', () => {
     }
     answers += sent().length;
     expect(answers).toBe(1000);
-  });
-});
-
-describe('the end', () => {
-  it('flushes and closes when the controller says so', () => {
-    initialize();
-    sock.feed(capsule({ opcode: FLUSH, cid: 1 }));
-    group.complete(executing());
-    qpair.disconnect('test');
-    expect(sock.closedWithFlush).toBe(true);
-    expect(sock.pieces.length).toBe(1);
-    expect(group.closing).toEqual([qpair]);
-    qpair.disconnect('again');
-    sock.end();
-    expect(group.closing.length).toBe(1);
-    expect(group.removed).toEqual([qpair]);
-  });
-
-  it('ends on a termination request of the host', () => {
-    initialize();
-    const bytes = new Uint8Array(24 + 8);
-    bytes.set([2, 0, 24, 0, 32, 0, 0, 0, 1, 0]);
-    sock.feed(bytes, 7);
-    expect(sock.closed).toBe(true);
-  });
-
-  const later = (ticks: number): void => {
-    (group.reactor as { now: number }).now += ticks;
-    group.pollers.get('nvmf_tcp_deadlines')!();
-  };
-
-  it('drops who sends no ICReq, no Connect, or does not close', () => {
-    later(defaultTcpTimeouts.icreq);
-    expect(sock.closed).toBe(false);
-    later(1);
-    expect(sock.closed).toBe(true);
-  });
-
-  it('drops who sends no Connect', () => {
-    initialize();
-    later(defaultTcpTimeouts.connect + 1);
-    expect(sock.closed).toBe(true);
-  });
-
-  it('drops who does not close after a termination request', () => {
-    sock.feed(capsule({ opcode: FLUSH }));
-    expectTermReq(fes.pduSequenceError);
-    later(defaultTcpTimeouts.terminate);
-    expect(sock.closed).toBe(false);
-    later(1);
-    expect(sock.closedWithFlush).toBe(false);
-  });
-
-  it('drops who takes nothing of what it asked for', () => {
-    initialize();
-    qpair.qid = 1;
-    later(1);
-    sock.feed(capsule({ opcode: FLUSH, cid: 1 }));
-    group.complete(executing());
-    transport.poll();
-    transport.flush();
-    later(1);
-    later(defaultTcpTimeouts.send - 1);
-    expect(sock.closed).toBe(false);
-    later(1);
-    expect(sock.closed).toBe(true);
-  });
-
-  it('drops who stops in the middle of a PDU, but not who is slow', () => {
-    initialize();
-    qpair.qid = 1;
-    const bytes = capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512));
-    for (let at = 0; at < 500; at += 50) {
-      sock.feed(bytes.subarray(at, at + 50));
-      later(defaultTcpTimeouts.receive / 2);
-    }
-    expect(sock.closed).toBe(false);
-    later(defaultTcpTimeouts.receive + 1);
-    expect(sock.closed).toBe(true);
-    sock.end();
-    expect(group.buffers.smallFree).toBe(4);
-  });
-
-  it('drops who goes on with one PDU for ever, byte by byte', () => {
-    initialize();
-    qpair.qid = 1;
-    const bytes = capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512));
-    const step = defaultTcpTimeouts.receive / 2;
-    let at = 0;
-    for (let time = step; time <= defaultTcpTimeouts.transfer; time += step) {
-      sock.feed(bytes.subarray(at, ++at));
-      later(step);
-      expect(sock.closed).toBe(false);
-    }
-    sock.feed(bytes.subarray(at, ++at));
-    later(step);
-    sock.feed(bytes.subarray(at, ++at));
-    later(step);
-    expect(sock.closed).toBe(true);
-    expect(group.counts.dropped_connections).toBe(1);
-  });
-
-  it('does not blame a host for what is not received from it', () => {
-    initialize();
-    qpair.qid = 1;
-    const bytes = capsule({ opcode: WRITE, cid: 1, sgl1: capsuleSgl(512) }, pattern(512));
-    sock.feed(bytes.subarray(0, 50));
-    later(1);
-    sock.rxStalled = true;
-    later(2 * defaultTcpTimeouts.receive);
-    expect(sock.closed).toBe(false);
-    sock.rxStalled = false;
-    later(defaultTcpTimeouts.receive + 1);
-    expect(sock.closed).toBe(true);
-  });
-
-  it('drops who sends no data that it was asked for, whatever else it sends', () => {
-    initialize();
-    qpair.qid = 1;
-    sock.feed(capsule({ opcode: WRITE, cid: 1, sgl1: transportSgl(8192) }));
-    const ttag = pduTtag(sent()[0]!.view, 0);
-    for (let i = 0; i < 2; i++) {
-      later(defaultTcpTimeouts.receive - 1);
-      sock.feed(h2cData(1, ttag, i * 512, pattern(512), false));
-    }
-    later(defaultTcpTimeouts.receive - 1);
-    sock.feed(capsule({ opcode: FLUSH, cid: 2 }));
-    expect(sock.closed).toBe(false);
-    later(2);
-    expect(sock.closed).toBe(true);
-  });
-
-  it('lets an idle connection be', () => {
-    initialize();
-    qpair.qid = 0;
-    for (let i = 0; i < 100; i++) later(defaultTcpTimeouts.receive);
-    expect(sock.closed).toBe(false);
   });
 });
