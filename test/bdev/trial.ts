@@ -40,6 +40,12 @@ function takeStock(bench: Bench): Stock {
   };
 }
 
+/** Lets the host's waits end that an earlier use of the bdev has begun: they are no part of what there is before a trial. */
+async function letWaitsEnd(bench: Bench): Promise<void> {
+  const until = performance.now() + PATIENCE_MS;
+  while (takeStock(bench).pollers.includes('nvme_sleep') && performance.now() < until) await bench.poll();
+}
+
 /** How long and with what chance checks work. */
 export interface Effort {
   readonly seed: number;
@@ -63,6 +69,7 @@ export class Trial {
     const trial = new Trial(bench, subject, effort);
     if (subject.keeps_on_reactors === true && !bench.warm) await trial.warmUp();
     await letMemoryGo(bench);
+    await letWaitsEnd(bench);
     trial.before = takeStock(bench);
     await trial.create();
     return trial;

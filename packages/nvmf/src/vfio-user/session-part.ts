@@ -224,6 +224,16 @@ export class SessionPart {
   disableAdmin(qpair: VfioUserQpair): void {
     qpair.disable();
     this.cqs.delete(0);
+    this.forgetQueues();
+  }
+
+  /**
+   * The completion queues are no more: nobody is interrupted for them, which would look at their doorbells, and what was
+   * found there concerns no controller to come.
+   */
+  private forgetQueues(): void {
+    this.announcing = [];
+    this.doorbells.broken = -1;
   }
 
   deleteSq(qid: number): void {
@@ -234,6 +244,7 @@ export class SessionPart {
   reset(): void {
     this.doorbells.setShadow(0, 0);
     for (const qid of [...this.cqs.keys()]) if (qid !== 0) this.cqs.delete(qid);
+    this.forgetQueues();
     this.stopped = false;
   }
 

@@ -72,6 +72,8 @@ export class Session implements VfioUserDevice, PartListener {
   /** There is an admin queue pair, connected or not. */
   private hasAdmin = false;
   private onReset: ((errno: number) => void)[] = [];
+  /** Resets that not every part has heard of. */
+  private resetting = 0;
   private closing = false;
   private isOver = false;
 
@@ -194,7 +196,7 @@ export class Session implements VfioUserDevice, PartListener {
     this.queues.reset();
     this.shared.resetInterrupts();
     this.interrupts.configured(this.config, 0);
-    this.parts.askAll(VfioUserMessage.RESET, [], () => {});
+    this.resetParts();
   }
 
   queueGone(qid: number): void {
@@ -224,10 +226,19 @@ export class Session implements VfioUserDevice, PartListener {
     this.interrupts.resetTable();
     this.shared.resetInterrupts();
     this.interrupts.configured(this.config, 0);
-    this.parts.askAll(VfioUserMessage.RESET, [], () => {});
+    this.resetParts();
+  }
+
+  private resetParts(): void {
+    this.resetting++;
+    this.parts.askAll(VfioUserMessage.RESET, [], () => {
+      this.resetting--;
+    });
   }
 
   fatal(reason: number): void {
+    // What a part had found before it heard of the reset.
+    if (reason === Fatal.DOORBELL && (this.resetting > 0 || !this.registers.enabled)) return;
     if (reason === Fatal.DOORBELL) this.admin?.controller?.admin?.events.doorbellOfNoPlace();
     this.registers.fail(fatalText[reason] ?? `reason ${reason}`);
   }
