@@ -249,7 +249,8 @@ export const makers: readonly Layer[] = [
     optimal_open_zones: 1,
     format: true,
   })),
-  onto('bdev_kv_create', 'base_bdev_name', () => ({ max_value_len: 8192, format: true })),
+  // Values as long as what is left below splits is good for: the whole of a base, 8192 bytes.
+  onto('bdev_kv_create', 'base_bdev_name', () => ({ format: true })),
 ];
 
 const nameOf = ({ calls, bdev }: Subject): string => bdev ?? String(calls.at(-1)!.params!['name']);
