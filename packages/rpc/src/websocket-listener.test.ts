@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { connectWebSocket } from './node-websocket-client.ts';
 import { RpcServer } from './server.ts';
-import { listenWebSocket, parseListenAddress, type WebSocketListener } from './websocket-listener.ts';
+import { connectWebSocket, listenWebSocket } from './websocket.ts';
+import { parseListenAddress, type WebSocketListener } from './websocket-listener.ts';
 
 let server: RpcServer;
 let listener: WebSocketListener;

@@ -123,12 +123,8 @@ class WebSocketConnection implements RpcConnection {
   }
 }
 
-/**
- * Serves the same methods over WebSocket: one request or batch a message. A client must show the token, and a web
- * page must come from an allowed origin, so that a page somebody happens to open cannot drive the application.
- * Rejects with an Error for the user when the address cannot be listened on.
- */
-export async function listenWebSocket(
+/** What listenWebSocket says. */
+export async function openWebSocketListener(
   server: RpcServer,
   options: WebSocketListenerOptions,
 ): Promise<WebSocketListener> {
