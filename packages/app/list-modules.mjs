@@ -1,5 +1,6 @@
 // Part of the build: writes dist/modules.json, the bdev modules among this package's dependencies. A package is one if
-// its package.json has the key "spdk-ts": { "plugin": FILE, "schema": FILE }; both must be what its exports lead to.
+// its package.json has the key "spdk-ts": { "plugin": FILE, "schema": FILE, "late": BOOLEAN }; both files must be what its
+// exports lead to. One that is "late" is not loaded before one of its methods is called.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -32,7 +33,11 @@ for (const name of Object.keys(read(here).dependencies).sort()) {
         `${name}: "spdk-ts".${field} is ${key[field]}, but exports["${face}"] leads to ${faces[face]?.default}`,
       );
   }
-  modules.push({ package: name, schema: key.schema !== undefined });
+  const { default: plugin } = await import(name);
+  const late = key.late === true;
+  if (late && plugin.capabilities !== undefined)
+    throw new Error(`${name}: it says what it finds on a machine (capabilities), so it cannot be late`);
+  modules.push({ package: name, name: plugin.name, schema: key.schema !== undefined, late });
 }
 mkdirSync(new URL('dist/', import.meta.url), { recursive: true });
 writeFileSync(new URL('dist/modules.json', import.meta.url), `${JSON.stringify(modules, null, 2)}\n`);

@@ -1,14 +1,14 @@
-import { type BdevControlPlugin, bdevReactorEntry, registerBdevRpcs } from '@spdk-ts/bdev';
+import { bdevReactorEntry, registerBdevRpcs } from '@spdk-ts/bdev';
 import { NvmfTarget, nvmfReactorEntry, registerNvmfRpcs } from '@spdk-ts/nvmf';
 import { registerSchema } from '@spdk-ts/rpc-schema';
 import { registerVhostRpcs, VhostTarget, vhostReactorEntry } from '@spdk-ts/vhost';
 import { capability } from './capabilities.ts';
 import { loadPlugin } from './load-plugin.ts';
-import { loadModules } from './modules.ts';
+import { type LoadedModule, loadModules } from './modules.ts';
 import type { AppPlugin } from './plugin.ts';
 
 /** The framework's modules, then those that the command line names. Rejects with an Error if names clash. */
-async function allModules(plugins: readonly string[]): Promise<Map<BdevControlPlugin, string>> {
+async function allModules(plugins: readonly string[]): Promise<Map<LoadedModule, string>> {
   const modules = new Map((await loadModules()).map((module) => [module, `bdev module ${module.name}`]));
   for (const spec of plugins) {
     const module = await loadPlugin(spec);
@@ -28,7 +28,10 @@ export async function bdevPlugin({ plugins }: { readonly plugins: readonly strin
   const modules = await allModules(plugins);
   return {
     name: 'bdev',
-    reactorEntries: [bdevReactorEntry, ...[...modules.keys()].map((module) => module.reactorEntry)],
+    reactorEntries: [
+      bdevReactorEntry,
+      ...[...modules.keys()].flatMap(({ reactorEntry = [] }) => reactorEntry),
+    ],
     async setup({ rpc, host, bdevs, keyring, notifications, subsystems }) {
       for (const type of ['bdev_register', 'bdev_unregister', 'bdev_resize']) notifications.addType(type);
       bdevs.onNotification((type, name) => notifications.send(type, name));

@@ -6,4 +6,5 @@ export { NvmfQpair, type TransportAddress } from './qpair.ts';
 export { NvmfRequest, Transfer } from './request.ts';
 export { createTcpTransportType, TcpTransport, tcpTransportType } from './tcp/index.ts';
 export type { NvmfTransport, NvmfTransportType, TransportOptions } from './transport.ts';
-export { VfioUserTransport, vfioUserTransportType } from './vfio-user/index.ts';
+export { vfioUserTransportType } from './vfio-user/transport-type.ts';
+export { VfioUserTransport } from './vfio-user/vfio-user-transport.ts';

@@ -60,11 +60,11 @@ class PollGroupService {
     this.endPoll = () => poller.unregister();
   }
 
-  createTransport(options: TransportOptions): void {
+  async createTransport(options: TransportOptions): Promise<void> {
     const type = this.types.find(({ trtype }) => trtype === options.trtype);
     if (type === undefined)
       throw new Error(`no transport ${options.trtype} on reactor ${this.group.reactor.index}`);
-    this.group.addTransport(type.create(this.group, options), options);
+    this.group.addTransport(await type.create(this.group, options), options);
   }
 
   prepareSecure(address: TransportAddress): Promise<void> {

@@ -51,5 +51,5 @@ export interface NvmfTransport {
 /** How a transport registers itself with the target. */
 export interface NvmfTransportType {
   readonly trtype: string;
-  create(group: NvmfPollGroup, options: TransportOptions): NvmfTransport;
+  create(group: NvmfPollGroup, options: TransportOptions): NvmfTransport | Promise<NvmfTransport>;
 }

@@ -14,6 +14,11 @@ export interface ReactorHost {
   broadcast(service: string, method: string, params?: unknown): Promise<unknown[]>;
   /** Offers a service of the control thread to the reactors. */
   provide(service: string, implementation: ControlService): void;
+  /**
+   * Starts one more plugin on every reactor: the default export of the module at this URL. Rejects with an Error if it
+   * cannot be loaded, or one of its name is there.
+   */
+  load(url: string): Promise<void>;
   /** A region id that no thread uses yet. */
   allocateRegionId(): number;
   /** Ends services, threads and reactors. Work in flight completes first. */

@@ -148,6 +148,10 @@ export class LocalHost implements ReactorHost {
     return Promise.all(this.local.map((reactor) => this.call(reactor.index, service, method, params)));
   }
 
+  async load(url: string): Promise<void> {
+    await this.broadcast('reactor', 'load', url);
+  }
+
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;

@@ -1,6 +1,7 @@
 import type { BufferPoolOptions } from '@spdk-ts/env';
 import { allocateBuffers } from './buffer-memory.ts';
 import type { ReactorPlugin, ReactorService } from './control-link.ts';
+import { loadPlugin } from './load-plugin.ts';
 import type { Reactor } from './reactor.ts';
 import { reactorStats, threadChannels, threadPollers, threadStats } from './statistics.ts';
 import type { UringFeature } from './uring-features.ts';
@@ -33,10 +34,12 @@ export async function startServices(
   environment: ReactorEnvironment,
 ): Promise<void> {
   reactor.services.set('reactor', builtin(reactor, environment));
-  for (const plugin of plugins) {
-    if (reactor.services.has(plugin.name)) throw new Error(`two plugins are called ${plugin.name}`);
-    reactor.services.set(plugin.name, await plugin.start(reactor));
-  }
+  for (const plugin of plugins) await startService(reactor, plugin);
+}
+
+async function startService(reactor: Reactor, plugin: ReactorPlugin): Promise<void> {
+  if (reactor.services.has(plugin.name)) throw new Error(`two plugins are called ${plugin.name}`);
+  reactor.services.set(plugin.name, await plugin.start(reactor));
 }
 
 async function stopServices(reactor: Reactor, environment: ReactorEnvironment): Promise<string[]> {
@@ -59,6 +62,7 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
     threadPollers: () => reactor.threads.map(threadPollers),
     threadChannels: () => reactor.threads.map(threadChannels),
     setMode: (mode: string) => environment.setMode(mode),
+    load: async (url: string) => await startService(reactor, await loadPlugin(url)),
     buffers: () => ({
       small_free: reactor.buffers.smallFree,
       large_free: reactor.buffers.largeFree,

@@ -68,6 +68,22 @@ describe.each(['adaptive', 'poll', 'interrupt'] as const)('workers in %s mode', 
     await host.stop();
     await expect(host.call(0, 'probe', 'received')).rejects.toThrow('has ended');
   });
+
+  it('start one more plugin while they run, once, and say which cannot be loaded', async () => {
+    const host = await WorkerHost.start({ cores: [0, 1], mode, plugins: [] });
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 50)); // adaptive reactors sleep by now
+      await expect(host.broadcast('probe', 'received')).rejects.toThrow('no service probe');
+      await host.load(plugin);
+      expect(await host.broadcast('probe', 'received')).toEqual([0, 0]);
+      await expect(host.load(plugin)).rejects.toThrow('two plugins are called probe');
+      const missing = `${plugin}.missing`;
+      await expect(host.load(missing)).rejects.toThrow(`${missing} cannot be loaded`);
+      expect(await host.broadcast('probe', 'received')).toEqual([0, 0]);
+    } finally {
+      await host.stop();
+    }
+  });
 });
 
 describe('failure', () => {

@@ -165,6 +165,10 @@ export class WorkerHost implements ReactorHost {
     return Promise.all(this.seats.map((seat) => seat.link.call(service, method, params)));
   }
 
+  async load(url: string): Promise<void> {
+    await this.broadcast('reactor', 'load', url);
+  }
+
   async stop(): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;

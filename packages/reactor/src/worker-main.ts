@@ -7,7 +7,7 @@ import { adoptLogState, Logger } from '@spdk-ts/log';
 import { native, nativeUnavailable } from '@spdk-ts/native';
 import { allocateBuffers } from './buffer-memory.ts';
 import { CallLink, type CallPort } from './call-link.ts';
-import type { ReactorPlugin } from './control-link.ts';
+import { loadPlugin } from './load-plugin.ts';
 import { NodeLoop, type ReactorMode, wakeLoop } from './node-loop.ts';
 import { Reactor } from './reactor.ts';
 import { callService, startServices } from './reactor-service.ts';
@@ -65,19 +65,6 @@ function pin(data: ReactorWorkerData): string {
   }
 }
 
-/** Loads a plugin's half for reactors. Rejects with an Error that names its file. */
-async function load(url: string): Promise<ReactorPlugin> {
-  let plugin: ReactorPlugin | undefined;
-  try {
-    plugin = ((await import(url)) as { default?: ReactorPlugin }).default;
-  } catch (error) {
-    throw new Error(`${url} cannot be loaded: ${error instanceof Error ? error.stack : error}`);
-  }
-  if (typeof plugin?.start !== 'function')
-    throw new Error(`${url} is no reactor half: it has no default export with name and start`);
-  return plugin;
-}
-
 async function main(): Promise<void> {
   const [data] = (await once(parentPort!, 'message')) as [ReactorWorkerData];
   adoptLogState(data.log);
@@ -117,7 +104,7 @@ async function main(): Promise<void> {
     nextThreadId: () => Atomics.add(threadIds, 0, 1) + 1,
   });
   const loop = new NodeLoop(reactor, data.mode, states[data.index]!);
-  const plugins = await Promise.all(data.plugins.map(load));
+  const plugins = await Promise.all(data.plugins.map(loadPlugin));
   if (data.index === 0) reactor.createThread('app_thread');
   await startServices(reactor, plugins, {
     // "<pid>/task/<tid>": the calling thread's, with or without the addon

@@ -1,8 +1,8 @@
 import type { Reactor, ReactorPlugin, ReactorService } from '@spdk-ts/reactor';
-import { BlkController } from './controller.ts';
+import type { BlkController } from './controller.ts';
 import type { Coalescing, ControllerDescription } from './description.ts';
 
-/** What the control thread may ask of the controllers on one reactor. */
+/** What the control thread may ask of the controllers on one reactor, whose code is loaded with the first. */
 class VhostService {
   private readonly reactor: Reactor;
   private readonly controllers = new Map<number, BlkController>();
@@ -19,7 +19,8 @@ class VhostService {
 
   calls(): ReactorService {
     return {
-      create: (description: ControllerDescription) => {
+      create: async (description: ControllerDescription) => {
+        const { BlkController } = await import('./controller.ts');
         this.controllers.set(description.id, new BlkController(this.reactor, description));
       },
       sessions: ({ id }: { id: number }) => this.controller(id).info,

@@ -9,7 +9,8 @@ import type { TransportOptions } from '../transport.ts';
 import { CompletionQueue, type CompletionQueueOptions } from './completion-queue.ts';
 import { type DoorbellCounts, Doorbells } from './doorbells.ts';
 import { SessionMemory, type SessionText } from './session-memory.ts';
-import { type SubmissionQueueOptions, TRTYPE, VfioUserQpair } from './vfio-user-qpair.ts';
+import { TRTYPE } from './transport-type.ts';
+import { type SubmissionQueueOptions, VfioUserQpair } from './vfio-user-qpair.ts';
 
 /** What a part tells the session, on the reactor of the admin queue. */
 export interface PartOwner {

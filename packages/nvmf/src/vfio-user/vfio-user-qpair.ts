@@ -10,8 +10,8 @@ import { DataPointers } from './data-pointers.ts';
 import { PAGE_BYTES, PCI_VENDOR, SQE_BYTES } from './layout.ts';
 import type { SessionPart } from './session-part.ts';
 import { adminTransferLength, ioTransferLength } from './transfer-length.ts';
+import { TRTYPE } from './transport-type.ts';
 
-export const TRTYPE = 'VFIOUSER';
 const WORDS = SQE_BYTES / 4;
 const PSDT = 0xc000;
 /** Commands taken from a queue in one iteration. */

@@ -3,12 +3,13 @@ import { native, nativeUnavailable } from '@spdk-ts/native';
 import type { Poller, Reactor, Sleeper } from '@spdk-ts/reactor';
 import type { NvmfPollGroup } from '../poll-group.ts';
 import type { TransportAddress } from '../qpair.ts';
-import type { NvmfTransport, NvmfTransportType, TransportOptions } from '../transport.ts';
+import type { NvmfTransport, TransportOptions } from '../transport.ts';
 import type { DoorbellCounts } from './doorbells.ts';
 import { Endpoint } from './endpoint.ts';
 import { PartHub } from './part-hub.ts';
 import type { PartContext } from './session-part.ts';
-import { TRTYPE, traits } from './vfio-user-qpair.ts';
+import { TRTYPE } from './transport-type.ts';
+import { traits } from './vfio-user-qpair.ts';
 
 /**
  * How often a reactor that would sleep looks at doorbells in memory that clients have mapped, which nobody tells it of; and how
@@ -208,9 +209,3 @@ export class VfioUserTransport implements NvmfTransport, Sleeper {
     });
   }
 }
-
-/** NVMe over vfio-user. */
-export const vfioUserTransportType: NvmfTransportType = {
-  trtype: TRTYPE,
-  create: (group, options) => new VfioUserTransport(group, options),
-};
