@@ -117,6 +117,12 @@ export interface TargetOptions {
   readonly under?: readonly string[];
 }
 
+/** What still runs ends with this process: where tests are left out, nothing runs that comes after them. */
+const running = new Set<ChildProcess>();
+const endAll = (): void => running.forEach((child) => void child.kill('SIGKILL'));
+process.once('exit', endAll);
+process.once('SIGTERM', () => process.exit(143));
+
 /** One target process. Several may follow each other in one folder, as after a crash. */
 export class Target {
   /** Resolves when the process is gone: its exit code, or the signal that ended it. */
@@ -144,6 +150,7 @@ export class Target {
     this.#child.stderr!.on('data', (chunk) => {
       this.output += chunk;
     });
+    running.add(this.#child);
     this.exited = new Promise((resolve) => {
       this.#child.on('error', (error) => {
         this.output += `${error}\n`;
@@ -152,6 +159,7 @@ export class Target {
       });
       this.#child.on('close', (code, signal) => {
         this.#running = false;
+        running.delete(this.#child);
         resolve(code ?? signal!);
       });
     });
