@@ -35,6 +35,8 @@ for (const name of Object.keys(read(here).dependencies).sort()) {
   }
   const { default: plugin } = await import(name);
   const late = key.late === true;
+  if (late && key.schema === undefined)
+    throw new Error(`${name}: it has no schema that says which methods load it, so it cannot be late`);
   if (late && plugin.capabilities !== undefined)
     throw new Error(`${name}: it says what it finds on a machine (capabilities), so it cannot be late`);
   modules.push({ package: name, name: plugin.name, schema: key.schema !== undefined, late });

@@ -16,9 +16,8 @@ const method = (name: string) =>
 const methods = [method('bdev_tardy_create'), method('bdev_tardy_delete')];
 registerSchema(...methods);
 
-/** A reactor half that answers how often it was started. */
-const half = (name: string): string =>
-  `data:text/javascript,${encodeURIComponent(`export default { name: '${name}', start: () => ({ there: () => true }) };`)}`;
+/** A reactor half that answers that it is there. */
+const half = 'export default { name: "tardy", start: () => ({ there: () => true }) };';
 
 let host: LocalHost;
 let rpc: RpcServer;
@@ -32,7 +31,8 @@ beforeEach(async () => {
 afterEach(() => host.stop());
 
 async function offer(setup: (context: BdevPluginContext) => void | Promise<void>): Promise<void> {
-  const plugin: BdevControlPlugin = { name: 'tardy', reactorEntry: half('tardy'), setup };
+  const reactorEntry = `data:text/javascript,${encodeURIComponent(half)}`;
+  const plugin: BdevControlPlugin = { name: 'tardy', reactorEntry, setup };
   const late = lateModule('tardy', methods, async () => {
     loads++;
     return plugin;

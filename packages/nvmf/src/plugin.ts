@@ -64,7 +64,12 @@ class PollGroupService {
     const type = this.types.find(({ trtype }) => trtype === options.trtype);
     if (type === undefined)
       throw new Error(`no transport ${options.trtype} on reactor ${this.group.reactor.index}`);
-    this.group.addTransport(await type.create(this.group, options), options);
+    const transport = await type.create(this.group, options);
+    if (this.stopped !== null) {
+      await transport.destroy();
+      throw new Error(`reactor ${this.group.reactor.index} is ending`);
+    }
+    this.group.addTransport(transport, options);
   }
 
   prepareSecure(address: TransportAddress): Promise<void> {

@@ -53,6 +53,7 @@ async function stopServices(reactor: Reactor, environment: ReactorEnvironment): 
 }
 
 function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorService {
+  let ending = false;
   return {
     uringUnavailable: () => environment.uringUnavailable,
     uringFeatures: () => environment.uringFeatures,
@@ -62,7 +63,11 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
     threadPollers: () => reactor.threads.map(threadPollers),
     threadChannels: () => reactor.threads.map(threadChannels),
     setMode: (mode: string) => environment.setMode(mode),
-    load: async (url: string) => await startService(reactor, await loadPlugin(url)),
+    load: async (url: string) => {
+      const plugin = await loadPlugin(url);
+      if (ending) throw new Error(`reactor ${reactor.index} is ending: ${plugin.name} is not started`);
+      await startService(reactor, plugin);
+    },
     buffers: () => ({
       small_free: reactor.buffers.smallFree,
       large_free: reactor.buffers.largeFree,
@@ -85,7 +90,10 @@ function builtin(reactor: Reactor, environment: ReactorEnvironment): ReactorServ
       return true;
     },
     /** Ends all services and threads; the names of threads that did not end in time. */
-    exit: () => stopServices(reactor, environment),
+    exit: () => {
+      ending = true;
+      return stopServices(reactor, environment);
+    },
   };
 }
 

@@ -183,3 +183,24 @@ describe('sleepers', () => {
     expect(calls.slice(6)).toEqual(['disarm second']);
   });
 });
+
+describe('a plugin that is loaded late', () => {
+  const late = (name: string): string =>
+    `data:text/javascript,${encodeURIComponent(`export default { name: '${name}', start: () => ({ there: () => true }) };`)}`;
+
+  it('starts on every reactor', async () => {
+    const { host } = await local(2);
+    await expect(host.broadcast('late', 'there')).rejects.toThrow('no service late');
+    await host.load(late('late'));
+    expect(await host.broadcast('late', 'there')).toEqual([true, true]);
+    await expect(host.load(late('idle'))).rejects.toThrow('two plugins are called idle');
+  });
+
+  it('is not started on reactors that have begun to end', async () => {
+    const { host } = await local();
+    const refused = expect(host.load(late('tardy'))).rejects.toThrow('reactor 0 is ending');
+    await host.stop();
+    await refused;
+    expect(host.local[0]!.services.has('tardy')).toBe(false);
+  });
+});

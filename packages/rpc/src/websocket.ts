@@ -4,11 +4,7 @@
  */
 import type { RpcClient } from './client.ts';
 import type { RpcServer } from './server.ts';
-import {
-  connectWebSocket as connectWith,
-  type WebSocketClientOptions,
-  type WebSocketConstructor,
-} from './websocket-client.ts';
+import { connectWebSocket as connectWith, type WebSocketClientOptions } from './websocket-client.ts';
 import type { WebSocketListener, WebSocketListenerOptions } from './websocket-listener.ts';
 
 /** Connects to `ws://host:port/`. Rejects with an RpcConnectionError when the server refuses. */
@@ -17,7 +13,7 @@ export async function connectWebSocket(
   options: WebSocketClientOptions = {},
 ): Promise<RpcClient> {
   const { WebSocket } = await import('ws');
-  return connectWith(url, { WebSocket: WebSocket as unknown as WebSocketConstructor, ...options });
+  return connectWith(url, { WebSocket, ...options });
 }
 
 /**

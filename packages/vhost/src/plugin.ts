@@ -6,6 +6,7 @@ import type { Coalescing, ControllerDescription } from './description.ts';
 class VhostService {
   private readonly reactor: Reactor;
   private readonly controllers = new Map<number, BlkController>();
+  private stopped = false;
 
   constructor(reactor: Reactor) {
     this.reactor = reactor;
@@ -21,6 +22,7 @@ class VhostService {
     return {
       create: async (description: ControllerDescription) => {
         const { BlkController } = await import('./controller.ts');
+        if (this.stopped) throw new Error(`reactor ${this.reactor.index} is ending`);
         this.controllers.set(description.id, new BlkController(this.reactor, description));
       },
       sessions: ({ id }: { id: number }) => this.controller(id).info,
@@ -30,7 +32,10 @@ class VhostService {
       bdevRemoved: ({ id }: { id: number }) => this.controller(id).bdevRemoved(),
       /** False, and nothing has happened, if it has connections; `force` ends those. */
       destroy: ({ id, force }: { id: number; force: boolean }) => this.destroy(id, force),
-      stop: () => Promise.all([...this.controllers.keys()].map((id) => this.destroy(id, true))),
+      stop: () => {
+        this.stopped = true;
+        return Promise.all([...this.controllers.keys()].map((id) => this.destroy(id, true)));
+      },
     };
   }
 
